@@ -1,0 +1,40 @@
+"""What a host's Python is and where its torch lies. Run by that Python, as a file; imports nothing of ours."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import sys
+import sysconfig
+from pathlib import Path
+
+
+def describe() -> dict[str, object]:
+    """The running Python in words; `paths` are the folders of installed packages, torch's first."""
+    found = importlib.util.find_spec("torch")
+    torch = str(Path(found.origin).parent.parent) if found is not None and found.origin else ""
+    others = [entry for entry in sys.path if entry and entry != torch and not _is_standard(Path(entry))]
+    return {
+        "version": list(sys.version_info[:3]),
+        "paths": ([torch] if torch else []) + others,
+        "has_torch": bool(torch),
+        "has_pip": importlib.util.find_spec("pip") is not None,
+    }
+
+
+def _is_standard(entry: Path) -> bool:
+    """Whether a folder of `sys.path` belongs to Python itself: the standard library, its zip, DLLs, or our script's own."""
+    if entry.name in ("site-packages", "dist-packages"):
+        return False
+    library = Path(sysconfig.get_path("stdlib"))
+    homes = (Path(sys.base_prefix), Path(sys.executable).parent, Path(__file__).absolute().parent)
+    return (
+        entry.suffix == ".zip"
+        or entry.name in ("DLLs", "lib-dynload")
+        or entry.is_relative_to(library)
+        or entry in homes
+    )
+
+
+if __name__ == "__main__":
+    json.dump(describe(), sys.stdout)
