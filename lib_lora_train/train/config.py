@@ -23,7 +23,7 @@ else:
 OPTIMIZERS = ("AdamW", "AdamW8bit", "DAdaptAdam", "Prodigy", "Adafactor", "Lion")
 ADAPTIVE = frozenset({"DAdaptAdam", "Prodigy"})
 SCHEDULERS = ("constant", "linear", "cosine", "cosine_with_restarts", "polynomial")
-SAMPLERS = ("euler_a", "euler", "ddim", "dpmpp_2m", "dpmpp_2m_karras", "heun", "lms", "pndm")
+SAMPLERS = ("euler_a", "euler", "ddim", "dpmpp_2m", "dpmpp_2m_karras", "heun", "pndm")
 PRECISIONS = ("fp32", "fp16", "bf16")
 
 
@@ -135,7 +135,7 @@ class LoopConfig:
     gradient_checkpointing: bool = option(False, "Compute activations twice to save memory.")
     attention: str = option("auto", "Attention kernel.", choices=("auto", "sdpa", "xformers", "eager"), advanced=True)
     deterministic: bool = option(True, "Same bytes twice on the same machine, where the device allows it.", advanced=True)
-    loader_workers: int = option(0, "Processes that prepare uncached photos.", low=0, high=32, advanced=True, on_resume=True)
+    loader_threads: int = option(0, "Threads that decode uncached photos; 0 chooses.", low=0, high=32, advanced=True, on_resume=True)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,6 +159,7 @@ class SaveConfig:
     copy_to: str = option("", "Folder that finished files are copied to, such as the WebUI's models/Lora.", path=True, on_resume=True)
     preferred_weight: float = option(1.0, "Weight written on the card.", low=-2.0, high=2.0, on_resume=True)
     comment: str = option("", "A note for the file's metadata and card.", on_resume=True)
+    patience: float = option(600.0, "How long the end of a run waits for a full or missing disk before it gives up.", unit="s", low=0.0, high=1e6, advanced=True, on_resume=True)
     captions: bool = option(True, "Write how often each tag was seen into the file's metadata.", on_resume=True)
 
 
