@@ -1,0 +1,67 @@
+"""Where and how precisely the model runs."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+import torch
+from accelerate import Accelerator
+
+from lib_lora_train.train.config import LoopConfig
+from lib_lora_train.train.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Device:
+    """The accelerator, the precision in words, and the type of the frozen weights."""
+
+    accelerator: Accelerator
+    precision: str
+    weights: torch.dtype
+
+    @property
+    def torch(self) -> torch.device:
+        return self.accelerator.device
+
+    def peak_memory(self) -> int:
+        """The most bytes of card memory in use so far; 0 without a card."""
+        return torch.cuda.max_memory_allocated(self.torch) if self.torch.type == "cuda" else 0
+
+    def name(self) -> str:
+        return torch.cuda.get_device_name(self.torch) if self.torch.type == "cuda" else self.torch.type.upper()
+
+
+def open_device(config: LoopConfig) -> Device:
+    """The accelerator in the wanted precision. Raises ConfigError when the device lacks it."""
+    if config.deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS reads it when the first handle is made
+    kind = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    precision = config.precision if config.precision != "auto" else _best(kind)
+    if precision == "bf16" and kind == "cuda" and not torch.cuda.is_bf16_supported():
+        raise ConfigError("loop.precision = 'bf16' needs a card of the RTX 30 series or newer; use fp16 or auto.")
+    if precision == "fp16" and kind == "cpu":
+        raise ConfigError("loop.precision = 'fp16' does not train on a CPU; use fp32 or auto.")
+    accelerator = Accelerator(mixed_precision={"fp32": "no"}.get(precision, precision))
+    torch.use_deterministic_algorithms(config.deterministic, warn_only=True)
+    torch.backends.cudnn.benchmark = not config.deterministic
+    weights = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}[precision]
+    return Device(accelerator, precision, weights)
+
+
+def _best(kind: str) -> str:
+    if kind != "cuda":
+        return "fp32"
+    return "bf16" if torch.cuda.is_bf16_supported() else "fp16"
+
+
+def cures(config: LoopConfig) -> str:
+    """What to try, in order, when the memory does not suffice."""
+    steps = [
+        "close other programs that use the card (the WebUI keeps its model loaded)" if torch.cuda.is_available() else "",
+        "turn on loop.gradient_checkpointing" if not config.gradient_checkpointing else "",
+        f"lower loop.batch_size (now {config.batch_size}) and raise loop.accumulation as much" if config.batch_size > 1 else "",
+        "lower dataset.resolution" ,
+        "lower adapter.rank, or take AdamW8bit",
+    ]
+    return "; ".join(f"{number}. {step}" for number, step in enumerate(filter(None, steps), 1))

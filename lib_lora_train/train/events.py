@@ -1,0 +1,70 @@
+"""The job's diary: `events.jsonl`, append only, one JSON object a line. The page and the terminal only read it."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+KINDS = ("state", "progress", "step", "sample", "saved", "warning", "error")
+"""`state` the run's status; `progress` of caching and checking; `step` numbers of training; the rest as they say."""
+
+
+@dataclass
+class EventLog:
+    """Appends events. A line is written in one call, so that a kill leaves at most one torn line, at the end."""
+
+    path: Path
+    echo: bool = False
+    """Also print each line (the command line's `--json`)."""
+    _descriptor: int = field(default=-1, init=False)
+
+    def open(self) -> EventLog:
+        torn = self.path.exists() and self.path.stat().st_size > 0 and not self.path.read_bytes().endswith(b"\n")
+        self._descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+        if torn:
+            os.write(self._descriptor, b"\n")
+        return self
+
+    def write(self, kind: str, **fields: Any) -> None:
+        """Append one event; `time` is the wall clock in seconds. Numbers that are not finite become texts."""
+        line = json.dumps({"time": round(time.time(), 3), "kind": kind, **_plain(fields)}, ensure_ascii=False) + "\n"
+        os.write(self._descriptor, line.encode("utf-8"))
+
+    def close(self) -> None:
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else str(value)
+    return value if isinstance(value, (int, str, bool)) or value is None else str(value)
+
+
+def read_events(path: Path, offset: int = 0) -> tuple[list[dict[str, Any]], int]:
+    """The whole events after byte `offset`, and the offset to go on from. Torn and foreign lines are left out."""
+    if not path.exists():
+        return [], offset
+    with path.open("rb") as stream:
+        stream.seek(offset)
+        data = stream.read()
+    end = data.rfind(b"\n") + 1
+    events: list[dict[str, Any]] = []
+    for line in data[:end].splitlines():
+        try:
+            event = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(event, dict) and event.get("kind") in KINDS:
+            events.append(event)
+    return events, offset + end

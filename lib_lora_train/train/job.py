@@ -1,0 +1,89 @@
+"""A job is a folder. This is what lies where in it, and the only way in which its `job.json` is read and written."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lib_lora_train.files import atomic
+from lib_lora_train.train import config as configs
+from lib_lora_train.train.errors import StateError
+
+VERSION = 1
+STATUSES = ("queued", "running", "done", "stopped", "paused", "failed")
+COMMANDS = ("stop", "stop_after_epoch", "pause", "save_now", "sample_now")
+
+
+@dataclass(frozen=True)
+class Job:
+    """The folder of one training run."""
+
+    folder: Path
+
+    @property
+    def file(self) -> Path:
+        return self.folder / "job.json"
+
+    @property
+    def events(self) -> Path:
+        return self.folder / "events.jsonl"
+
+    @property
+    def commands(self) -> Path:
+        return self.folder / "commands"
+
+    @property
+    def log(self) -> Path:
+        return self.folder / "log.txt"
+
+    @property
+    def state(self) -> Path:
+        return self.folder / "state"
+
+    @property
+    def samples(self) -> Path:
+        return self.folder / "samples"
+
+    @property
+    def out(self) -> Path:
+        return self.folder / "out"
+
+    def read(self) -> dict[str, Any]:
+        """The checked content of `job.json`. Raises StateError when it is missing, broken or from a newer version."""
+        try:
+            values = json.loads(self.file.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise StateError(f"{self.folder} is not a job folder: there is no job.json in it.") from None
+        except (ValueError, OSError) as error:
+            raise StateError(f"{self.file} cannot be read ({error}); start the run anew with its config.") from error
+        if not isinstance(values, dict) or not isinstance(values.get("config"), dict):
+            raise StateError(f"{self.file} is not a job of this program.")
+        if values.get("version", 0) > VERSION:
+            raise StateError(f"{self.file} was written by a newer version; update this program to resume it.")
+        return values
+
+    def config(self) -> configs.TrainConfig:
+        """The run's config, every field checked again."""
+        return configs.from_values(self.read()["config"])
+
+    def update(self, **fields: Any) -> None:
+        """Replace fields of `job.json`, whole or not at all."""
+        atomic.write_json(self.file, {**self.read(), **fields})
+
+    def post(self, command: str) -> None:
+        """Ask the trainer to do `command` (one of COMMANDS) at its next step."""
+        if command not in COMMANDS:
+            raise ValueError(command)
+        self.commands.mkdir(exist_ok=True)
+        atomic.write_bytes(self.commands / command, b"")
+
+    def take(self) -> list[str]:
+        """The commands that wait, removed as they are taken; unknown files are left alone."""
+        if not self.commands.is_dir():
+            return []
+        waiting = [command for command in COMMANDS if (self.commands / command).exists()]
+        for command in waiting:
+            (self.commands / command).unlink(missing_ok=True)
+        return waiting

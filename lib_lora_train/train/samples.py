@@ -1,0 +1,202 @@
+"""Pictures drawn while training, by a sampler of our own over diffusers' schedulers. Training never notices them.
+
+Nothing here touches a global random stream: noise comes from a generator seeded for the prompt.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from PIL import Image, PngImagePlugin
+
+from lib_lora_train.train.base.family import BaseModel
+from lib_lora_train.train.base.tokenizer import CHUNK, ClipTokenizer
+from lib_lora_train.train.config import SAMPLERS, SamplesConfig
+from lib_lora_train.train.errors import ConfigError
+
+FLAGS = {"n": "negative", "w": "width", "h": "height", "l": "cfg", "s": "steps", "d": "seed", "ss": "sampler"}
+TRIGGER = "[trigger]"
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One picture to draw: sizes in pixels."""
+
+    prompt: str
+    negative: str
+    width: int
+    height: int
+    cfg: float
+    steps: int
+    seed: int
+    sampler: str
+
+    @property
+    def infotext(self) -> str:
+        """What a WebUI writes into a PNG."""
+        negative = f"\nNegative prompt: {self.negative}" if self.negative else ""
+        return f"{self.prompt}{negative}\nSteps: {self.steps}, Sampler: {self.sampler}, CFG scale: {self.cfg:g}, Seed: {self.seed}, Size: {self.width}x{self.height}"
+
+
+def parse(line: str, config: SamplesConfig, resolution: int, trigger: str, seed: int) -> Sample:
+    """A prompt with kohya's flags (`a man on a beach --n blurry --w 512 --h 768 --l 7 --s 30 --d 1 --ss ddim`).
+
+    Raises ConfigError that names the flag.
+    """
+    prompt, *flags = re.split(r"\s--(?=[a-z]+\s|[a-z]+$)", " " + line.replace(TRIGGER, trigger).strip())
+    sample = Sample(prompt.strip(), "", resolution, resolution, config.cfg, config.steps, seed, config.sampler)
+    for flag in flags:
+        key, _, text = flag.partition(" ")
+        if key not in FLAGS:
+            raise ConfigError(f"samples.prompts: --{key} is not a flag; there are {', '.join('--' + flag for flag in FLAGS)}.")
+        sample = replace(sample, **{FLAGS[key]: _flag(key, text.strip())})
+    return sample
+
+
+def _flag(key: str, text: str) -> Any:
+    if key == "n":
+        return text
+    if key == "ss":
+        name = {"k_euler_a": "euler_a", "k_euler": "euler", "dpmsolver++": "dpmpp_2m"}.get(text, text)
+        if name not in SAMPLERS:
+            raise ConfigError(f"samples.prompts: --ss {text} is not a sampler; there are {', '.join(SAMPLERS)}.")
+        return name
+    try:
+        value = float(text) if key == "l" else int(text)
+    except ValueError:
+        raise ConfigError(f"samples.prompts: --{key} {text!r} is not a number.") from None
+    low, high = {"w": (64, 2048), "h": (64, 2048), "s": (1, 1000), "l": (0, 50), "d": (0, 2**63 - 1)}[key]
+    if not low <= value <= high:
+        raise ConfigError(f"samples.prompts: --{key} {text} is out of range: use from {low} to {high}.")
+    return int(value) // 8 * 8 if key in "wh" else value
+
+
+_ATTENTION = re.compile(r"\\[()\[\]\\]|\(|\[|:\s*([+-]?[.\d]+)\s*\)|\)|\]|[^\\()\[\]:]+|:|\\")
+
+
+def emphasis(prompt: str) -> list[tuple[str, float]]:
+    """The WebUI's attention syntax as texts with weights: `(x)` 1.1, `[x]` 1/1.1, `(x:1.3)`, `\\(` a plain bracket."""
+    pieces: list[list[Any]] = []
+    open_round: list[int] = []
+    open_square: list[int] = []
+
+    def weigh(start: int, factor: float) -> None:
+        for piece in pieces[start:]:
+            piece[1] *= factor
+
+    for match in _ATTENTION.finditer(prompt):
+        text, weight = match.group(0), match.group(1)
+        if text.startswith("\\") and len(text) == 2:
+            pieces.append([text[1], 1.0])
+        elif text == "(":
+            open_round.append(len(pieces))
+        elif text == "[":
+            open_square.append(len(pieces))
+        elif weight is not None and open_round:
+            weigh(open_round.pop(), float(weight))
+        elif text == ")" and open_round:
+            weigh(open_round.pop(), 1.1)
+        elif text == "]" and open_square:
+            weigh(open_square.pop(), 1 / 1.1)
+        else:
+            pieces.append([text, 1.0])
+    for start in open_round:
+        weigh(start, 1.1)
+    for start in open_square:
+        weigh(start, 1 / 1.1)
+    merged: list[tuple[str, float]] = []
+    for text, weight in pieces:
+        if merged and merged[-1][1] == weight:
+            merged[-1] = (merged[-1][0] + text, weight)
+        else:
+            merged.append((text, weight))
+    return merged or [("", 1.0)]
+
+
+def scheduler(name: str, alphas_cumprod: torch.Tensor, prediction: str) -> Any:
+    """diffusers' scheduler for one of SAMPLERS over this noise schedule."""
+    import diffusers
+
+    previous = torch.cat([torch.ones(1), alphas_cumprod[:-1]])
+    common: dict[str, Any] = {"trained_betas": (1 - alphas_cumprod / previous).numpy(), "prediction_type": prediction}
+    spaced = common | {"timestep_spacing": "linspace"}
+    if name == "euler_a":
+        return diffusers.EulerAncestralDiscreteScheduler(**spaced)
+    if name == "euler":
+        return diffusers.EulerDiscreteScheduler(**spaced)
+    if name == "heun":
+        return diffusers.HeunDiscreteScheduler(**spaced)
+    if name == "ddim":
+        return diffusers.DDIMScheduler(**common, clip_sample=False, set_alpha_to_one=False, steps_offset=1)
+    if name == "pndm":
+        return diffusers.PNDMScheduler(**common, skip_prk_steps=True, set_alpha_to_one=False, steps_offset=1)
+    return diffusers.DPMSolverMultistepScheduler(**spaced, use_karras_sigmas=name.endswith("karras"))
+
+
+@torch.no_grad()
+def draw(base: BaseModel, sample: Sample, contexts: torch.Tensor, device: torch.device) -> Image.Image:
+    """The picture of one sample. `contexts` is [2, tokens, dim]: negative, positive. Models must be in eval mode."""
+    noise = torch.randn(
+        (1, base.vae.config.latent_channels, sample.height // 8, sample.width // 8), generator=torch.Generator().manual_seed(sample.seed)
+    )
+    steps = scheduler(sample.sampler, base.alphas_cumprod, base.prediction)
+    steps.set_timesteps(sample.steps)
+    extra: dict[str, Any] = {}
+    if "generator" in inspect.signature(steps.step).parameters:
+        extra["generator"] = torch.Generator().manual_seed(sample.seed + 1)
+    latents = noise * steps.init_noise_sigma
+    for timestep in steps.timesteps:
+        inputs = steps.scale_model_input(torch.cat([latents] * 2), timestep).to(device)
+        times = torch.full((2,), float(timestep), device=device)
+        without, with_prompt = base.family.predict(base.unet, inputs, times, contexts).cpu().chunk(2)
+        latents = steps.step(without + sample.cfg * (with_prompt - without), timestep, latents, **extra).prev_sample
+    pixels = base.family.decode(base.vae, latents.to(device)).cpu()[0]
+    return Image.fromarray(((pixels / 2 + 0.5).clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0).numpy())
+
+
+def is_flat(picture: Image.Image) -> bool:
+    """Whether a picture shows nothing: one colour (a NaN decodes to black)."""
+    return all(high - low < 3 for low, high in _bands(picture))
+
+
+def _bands(picture: Image.Image) -> Iterator[tuple[int, int]]:
+    extrema: Sequence[Any] = picture.getextrema()
+    return ((int(low), int(high)) for low, high in extrema)
+
+
+def png_info(sample: Sample) -> PngImagePlugin.PngInfo:
+    """The `parameters` text that every host reads back."""
+    info = PngImagePlugin.PngInfo()
+    info.add_text("parameters", sample.infotext)
+    return info
+
+
+@torch.no_grad()
+def contexts(base: BaseModel, sample: Sample, clip_skip: int, device: torch.device) -> torch.Tensor:
+    """The encoded prompts [2, tokens, dim]: negative, positive, both as long as the longer one.
+
+    Emphasis is the WebUI's: each token's vector times its weight, then the prompt's mean as it was before.
+    """
+    negative, positive = (weighted_chunks(base.tokenizer, text) for text in (sample.negative, sample.prompt))
+    rows: list[torch.Tensor] = []
+    for chunks in (negative, positive):
+        chunks = chunks + weighted_chunks(base.tokenizer, "") * (max(len(negative), len(positive)) - len(chunks))
+        ids = torch.tensor([[[token for token, _ in chunk] for chunk in chunks]], device=device)
+        weights = torch.tensor([weight for chunk in chunks for _, weight in chunk], device=device).view(1, -1, 1)
+        encoded = base.family.encode_text(base.text_encoder, ids, clip_skip).float()
+        heavy = encoded * weights
+        rows.append(heavy * (encoded.mean() / heavy.mean()))
+    return torch.cat(rows)
+
+
+def weighted_chunks(tokenizer: ClipTokenizer, text: str) -> list[list[tuple[int, float]]]:
+    """Chunks of 77 tokens with their weights: 75 of the prompt between the begin and end marks."""
+    tokens = [(token, weight) for piece, weight in emphasis(text) for token in tokenizer.encode(piece)]
+    begin, end = (tokenizer.begin, 1.0), (tokenizer.end, 1.0)
+    parts = [tokens[at : at + CHUNK] for at in range(0, max(1, len(tokens)), CHUNK)]
+    return [[begin, *part, *[end] * (CHUNK + 1 - len(part))] for part in parts]
