@@ -22,7 +22,9 @@ def main() -> None:
         run_pip(f"install {TOMLI}", "tomli for LoRA Loop")
     except (Exception, SystemExit) as error:
         first = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        print(f"LoRA Loop: {TOMLI} could not be installed, so TOML presets cannot be read ({first}); run: {sys.executable} -m pip install {TOMLI}")
+        print(
+            f"LoRA Loop: {TOMLI} could not be installed, so TOML presets cannot be read ({first}); run: {sys.executable} -m pip install {TOMLI}"
+        )
 
 
 if __name__ == "__main__":

@@ -8,8 +8,13 @@ import argparse
 def preload(parser: argparse.ArgumentParser) -> None:
     """Add our options to the WebUI's."""
     parser.add_argument(
-        "--lora-loop-home", metavar="DIR", default=None, help="where LoRA Loop keeps jobs, cache and its packages (default: lora-loop in the data folder)"
+        "--lora-loop-home",
+        metavar="DIR",
+        default=None,
+        help="where LoRA Loop keeps jobs, cache and its packages (default: lora-loop in the data folder)",
     )
     parser.add_argument(
-        "--lora-loop-allow-remote", action="store_true", help="let everyone who reaches this page train, also with --listen or --share and no password"
+        "--lora-loop-allow-remote",
+        action="store_true",
+        help="let everyone who reaches this page train, also with --listen or --share and no password",
     )

@@ -23,7 +23,9 @@ from lib_lora_train.environment.state import Wanted  # noqa: E402
 def main() -> int:
     """Build what is missing."""
     if sys.version_info < (3, 11):
-        raise TrainerEnvironmentError("The development tools need Python 3.11 or newer; run 'make test BOOT=python3.11'.")
+        raise TrainerEnvironmentError(
+            "The development tools need Python 3.11 or newer; run 'make test BOOT=python3.11'."
+        )
     build = ROOT / "build"
     environment = ensure(Wanted(build / "lora-loop"), say)
     if environment.folder is not None:

@@ -90,7 +90,10 @@ class FakeHost:
     def add(self, files: dict[str, str], name: str = "", version: str = "") -> None:
         """Put files there, and the metadata of a distribution."""
         if name:
-            files = {**files, f"{name}-{version}.dist-info/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"}
+            files = {
+                **files,
+                f"{name}-{version}.dist-info/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
+            }
         for file, text in files.items():
             path = self.site / file
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -98,7 +101,9 @@ class FakeHost:
 
     def freeze(self) -> str:
         """What its own pip says is installed."""
-        return subprocess.run([self.python, "-m", "pip", "freeze", "--all"], capture_output=True, text=True, check=True).stdout
+        return subprocess.run(
+            [self.python, "-m", "pip", "freeze", "--all"], capture_output=True, text=True, check=True
+        ).stdout
 
     def listing(self) -> list[tuple[str, int]]:
         """Every file with its time of change, but for byte code."""
@@ -158,10 +163,19 @@ def other_python(version: str) -> str | None:
     """Another Python of that version, if this machine has one that starts."""
     pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
     candidates = [shutil.which(f"python{version}"), *map(str, pyenv.glob(f"versions/{version}*/bin/python"))]
-    return next((one for one in candidates if one and subprocess.run([one, "-c", ""], capture_output=True, check=False).returncode == 0), None)
+    return next(
+        (
+            one
+            for one in candidates
+            if one and subprocess.run([one, "-c", ""], capture_output=True, check=False).returncode == 0
+        ),
+        None,
+    )
 
 
-def run_python(code: str, *arguments: str, python: str = sys.executable, **variables: str) -> subprocess.CompletedProcess[str]:
+def run_python(
+    code: str, *arguments: str, python: str = sys.executable, **variables: str
+) -> subprocess.CompletedProcess[str]:
     """Run code that may import the project, by any Python."""
     return subprocess.run(
         [python, "-c", code, *arguments],

@@ -64,7 +64,9 @@ POISON = {"bitsandbytes/__init__.py": "raise RuntimeError('CUDA setup failed')\n
 
 def run(environment: Environment, module: str, **variables: str) -> dict[str, Any]:
     command, environ = command_for(environment, module, [])
-    done = subprocess.run(command, env={**environ, **variables}, capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run(
+        command, env={**environ, **variables}, capture_output=True, text=True, timeout=300, check=False
+    )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
 
@@ -85,7 +87,9 @@ def poisoned(host: FakeHost) -> FakeHost:
 @pytest.fixture
 def lines(shop: Shop) -> list[str]:
     return [
-        shop.add("transformers", "99.0", {"transformers/__init__.py": "__version__ = '99.0'\nclass CLIPTextModel: pass\n"}),
+        shop.add(
+            "transformers", "99.0", {"transformers/__init__.py": "__version__ = '99.0'\nclass CLIPTextModel: pass\n"}
+        ),
         shop.add("protobuf", "99.1", {"google/protobuf/__init__.py": ""}),
         shop.add("look_around", "1.0", {"look_around.py": LOOK}),
         shop.add("look_loader", "1.0", {"_look_loader.py": LOADER}),
@@ -117,7 +121,9 @@ def test_a_package_can_be_let_through_by_hand(environment: Environment) -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(find_spec("torch") is None, reason="needs a torch to lend")
-def test_a_spawned_loader_worker_sees_the_same(wanted: Wanted, poisoned: FakeHost, shop: Shop, lines: list[str]) -> None:
+def test_a_spawned_loader_worker_sees_the_same(
+    wanted: Wanted, poisoned: FakeHost, shop: Shop, lines: list[str]
+) -> None:
     for name in ("torch", "numpy"):
         shutil.rmtree(poisoned.site / name)
         shutil.rmtree(next(poisoned.site.glob(f"{name}-*.dist-info")))
@@ -143,7 +149,9 @@ def lend_torch(host: FakeHost) -> None:
 @pytest.mark.slow
 @pytest.mark.index
 @pytest.mark.skipif(find_spec("torch") is None, reason="needs a torch to lend")
-def test_the_real_lock_on_a_host_with_a_real_torch(tmp_path: Path, bare_host: FakeHost, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_real_lock_on_a_host_with_a_real_torch(
+    tmp_path: Path, bare_host: FakeHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name in ("PIP_NO_INDEX", "PIP_CONFIG_FILE"):
         monkeypatch.delenv(name)
     bare_host.add(POISON, "bitsandbytes", "0.41.0")
@@ -157,7 +165,9 @@ def test_the_real_lock_on_a_host_with_a_real_torch(tmp_path: Path, bare_host: Fa
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs the interpreter to be one file that can be copied")
-def test_an_embeddable_python_that_ignores_pythonpath(tmp_path: Path, poisoned: FakeHost, environment: Environment) -> None:
+def test_an_embeddable_python_that_ignores_pythonpath(
+    tmp_path: Path, poisoned: FakeHost, environment: Environment
+) -> None:
     """The one-click zip's Python has a `._pth` file, which switches off PYTHONPATH, the script's folder and `-m`."""
     python = tmp_path / "embedded" / "python"
     python.parent.mkdir()
@@ -165,7 +175,9 @@ def test_an_embeddable_python_that_ignores_pythonpath(tmp_path: Path, poisoned: 
     library = sysconfig.get_path("stdlib")
     lines = [library, str(Path(library) / "lib-dynload"), str(poisoned.site), "import site"]
     python.with_name("python._pth").write_text("\n".join(lines) + "\n", "utf-8")
-    isolated = subprocess.run([python, "-c", "import sys; print(sys.flags.isolated)"], capture_output=True, text=True, check=False)
+    isolated = subprocess.run(
+        [python, "-c", "import sys; print(sys.flags.isolated)"], capture_output=True, text=True, check=False
+    )
     if isolated.stdout.strip() != "1":
         pytest.skip("this Python does not read ._pth files")
     found = run(replace(environment, python=python), "look_around")
@@ -189,5 +201,3 @@ def test_twice_is_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert (list(sys.path), len(sys.meta_path)) == once
     assert sys.path[0] == str(tmp_path / "ours")
     assert str(tmp_path / "host") not in sys.path
-
-

@@ -87,7 +87,9 @@ def test_a_package_that_is_not_the_pinned_one_is_refused(wanted: Wanted, shop: S
 
 def test_a_package_that_cannot_be_imported_makes_no_environment(wanted: Wanted, shop: Shop) -> None:
     bad = shop.lock(shop.add("loopbad", "1.0", {"loopbad.py": "import no_such_thing\n"}), name="bad.txt")
-    with pytest.raises(TrainerEnvironmentError, match=r"loopbad cannot be imported \(ModuleNotFoundError: .*no_such_thing"):
+    with pytest.raises(
+        TrainerEnvironmentError, match=r"loopbad cannot be imported \(ModuleNotFoundError: .*no_such_thing"
+    ):
         ensure(replace(wanted, trainer=bad), print)
     assert leftovers(wanted) == []
 
@@ -175,7 +177,11 @@ def test_no_network_is_one_sentence_and_code_8(tmp_path: Path, host: FakeHost, m
 @pytest.mark.parametrize(
     ("output", "kind", "words"),
     [
-        ("ERROR: Could not install packages due to an OSError: [Errno 28] No space left on device", DiskError, "disk is full"),
+        (
+            "ERROR: Could not install packages due to an OSError: [Errno 28] No space left on device",
+            DiskError,
+            "disk is full",
+        ),
         ("WARNING: Retrying after connection broken by 'NewConnectionError'", IndexUnreachable, "did not answer"),
         ("ERROR: No matching distribution found for torch==2.13.0", TrainerEnvironmentError, "has no torch==2.13.0"),
         ("/usr/bin/python3: No module named pip", TrainerEnvironmentError, "has no pip"),
@@ -211,12 +217,19 @@ def test_a_host_with_an_old_torch_is_named(wanted: Wanted, host: FakeHost) -> No
 
 
 def test_a_torch_that_does_not_know_its_numpy_is_named(wanted: Wanted, host: FakeHost) -> None:
-    host.add({"torch/__init__.py": TORCH["torch/__init__.py"] + "def from_numpy(array): raise RuntimeError('Numpy is not available')\n"})
+    host.add(
+        {
+            "torch/__init__.py": TORCH["torch/__init__.py"]
+            + "def from_numpy(array): raise RuntimeError('Numpy is not available')\n"
+        }
+    )
     with pytest.raises(TrainerEnvironmentError, match=r"do not fit \(Numpy is not available\)"):
         ensure(wanted, print)
 
 
-def test_a_new_torch_in_the_host_is_tested_and_not_downloaded_for(wanted: Wanted, host: FakeHost, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_new_torch_in_the_host_is_tested_and_not_downloaded_for(
+    wanted: Wanted, host: FakeHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
     ensure(wanted, print)
     host.add({"torch/version.py": "__version__ = '2.6.0'\n"})
     assert find(wanted) is None
@@ -233,7 +246,9 @@ def test_rebuild_starts_from_nothing(wanted: Wanted) -> None:
     assert (again.packages[0] / "loopone.py").read_text("utf-8") == "__version__ = '1.0'\n"
 
 
-def test_bitsandbytes_goes_into_a_folder_of_its_own_and_only_with_a_card(wanted: Wanted, host: FakeHost, shop: Shop) -> None:
+def test_bitsandbytes_goes_into_a_folder_of_its_own_and_only_with_a_card(
+    wanted: Wanted, host: FakeHost, shop: Shop
+) -> None:
     made = ensure(wanted, print)
     lock = shop.lock(shop.add("bitsandbytes", "0.48.2"), name="extra.txt")
     with pytest.raises(TrainerEnvironmentError, match="choose AdamW"):
@@ -273,7 +288,7 @@ def test_a_python_without_venv_is_told_the_cure(tmp_path: Path, shop: Shop, monk
     monkeypatch.setattr(build.importlib.util, "find_spec", lambda name: None)
     monkeypatch.setitem(build.NEEDED_MIB, "complete", 0)
     wanted = Wanted(tmp_path / "home", None, shop.lock(shop.add("loopone", "1.0")), shop.lock(name="complete.txt"))
-    with pytest.raises(TrainerEnvironmentError, match="no venv module.*apt install python3-venv"):
+    with pytest.raises(TrainerEnvironmentError, match=r"no venv module.*apt install python3-venv"):
         ensure(wanted, print)
 
 
@@ -283,7 +298,9 @@ def test_torch_comes_from_the_index_that_the_webuis_read(monkeypatch: pytest.Mon
     assert pip.torch_arguments("torch==2.13.0") == ["torch==2.13.0", "--extra-index-url", "https://example.org/cu128"]
 
 
-def test_pip_does_not_obey_settings_that_would_send_packages_elsewhere(wanted: Wanted, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_pip_does_not_obey_settings_that_would_send_packages_elsewhere(
+    wanted: Wanted, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setenv("PIP_TARGET", str(tmp_path / "elsewhere"))
     monkeypatch.setenv("PIP_USER", "1")
     monkeypatch.setenv("PIP_REQUIRE_VIRTUALENV", "1")
@@ -295,7 +312,9 @@ def test_pip_does_not_obey_settings_that_would_send_packages_elsewhere(wanted: W
 def test_a_child_gets_a_deliberate_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PYTHONPATH", "/webui")
     monkeypatch.setenv("LORA_LOOP_HOST_PATHS", "/stale")
-    command, variables = command_for(Environment(tmp_path, Path("/host/python")), "lib_lora_train.train.worker", ["job 1", "--x; rm"])
+    command, variables = command_for(
+        Environment(tmp_path, Path("/host/python")), "lib_lora_train.train.worker", ["job 1", "--x; rm"]
+    )
     assert command[0] == "/host/python"
     assert command[2:] == ["lib_lora_train.train.worker", "job 1", "--x; rm"]
     assert variables["HF_HUB_OFFLINE"] == variables["TRANSFORMERS_OFFLINE"] == variables["PYTHONUTF8"] == "1"
