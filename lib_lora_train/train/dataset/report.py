@@ -11,7 +11,7 @@ from lib_lora_train.train.config import DatasetConfig, TrainConfig
 from lib_lora_train.train.dataset.captions import base_caption, caption_for
 from lib_lora_train.train.dataset.epochs import Plan
 from lib_lora_train.train.dataset.length import Length, length, make_plan
-from lib_lora_train.train.dataset.photos import Dataset, Photo, Problem, listed
+from lib_lora_train.train.dataset.photos import Dataset, Photo, Problem, counted, listed
 
 CountTokens = Callable[[str], int]
 """How many tokens a text has, without start and end marks."""
@@ -185,7 +185,7 @@ def _too_long(tokens: dict[str, int], config: DatasetConfig) -> Sequence[Problem
     offers = [size for size in (75, 150, 225) if size > config.max_tokens]
     fits = next((size for size in offers if size >= longest), offers[-1] if offers else 0)
     cure = f"set dataset.max_tokens = {fits} to read them in chunks of 75, or shorten them" if fits else "shorten them"
-    message = f"{len(names)} captions are longer than {config.max_tokens} tokens (the longest has {longest}) and are cut: {listed(names)}; {cure}."
+    message = f"{counted(len(names), 'caption is', 'captions are')} longer than {config.max_tokens} tokens (the longest has {longest}) and cut: {listed(names)}; {cure}."
     return (Problem("warning", "caption-tokens", message, names),)
 
 

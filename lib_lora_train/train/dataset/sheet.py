@@ -95,7 +95,7 @@ def compose(report: Report, config: DatasetConfig) -> Image.Image:
     total = len(report.left_out) + len(report.photos) + len(report.regularisation)
     pen.write((MARGIN_PX, 12), report.understood[0] if report.understood else "No photos.", _INK)
     more = f" The first {len(cells)} of {total} are shown." if total > len(cells) else ""
-    steps = f"{report.length.explanation} Bright is what is trained, dim is cut off.{more}"
+    steps = f"{report.length.explanation} Dark parts are cut off.{more}"
     pen.write((MARGIN_PX, 44), pen.clipped(steps, width - 2 * MARGIN_PX), _PALE, small=True)
     for index, cell in enumerate(cells):
         corner = (
@@ -154,7 +154,7 @@ def _picture(cell: PhotoReport, config: DatasetConfig) -> Image.Image:
         round((cell.crop[0] + cell.bucket[0]) * scale[0]),
         round((cell.crop[1] + cell.bucket[1]) * scale[1]),
     ]
-    dim = Image.blend(image, Image.new("RGB", image.size, _CARD), 0.65)
+    dim = Image.blend(image, Image.new("RGB", image.size, _INK), 0.7)
     dim.paste(image.crop((box[0], box[1], box[2], box[3])), (box[0], box[1]))
     if (box[2] - box[0], box[3] - box[1]) != image.size:
         ImageDraw.Draw(dim).rectangle(

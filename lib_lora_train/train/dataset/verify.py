@@ -19,7 +19,7 @@ from typing import Any
 
 from lib_lora_train.files.errors import DiskError
 from lib_lora_train.train.config import DatasetConfig
-from lib_lora_train.train.dataset.photos import Dataset, Level, Photo, Problem, listed
+from lib_lora_train.train.dataset.photos import Dataset, Level, Photo, Problem, counted, listed
 from lib_lora_train.train.dataset.scan import Progress
 
 MAX_WORKERS = 8
@@ -64,7 +64,11 @@ def verify(dataset: Dataset, config: DatasetConfig, progress: Progress | None = 
         tuple(photo for photo in some if not found[photo.path].error)
         for some in (dataset.photos, dataset.regularisation)
     ]
-    checked = replace(dataset, photos=sound[0], regularisation=sound[1])
+    understood = dataset.understood
+    if broken:
+        left = f"{counted(len(broken), 'photo does', 'photos do')} not decode and {'is' if len(broken) == 1 else 'are'} left out"
+        understood = (*understood, f"{left}: {counted(len(sound[0]), 'photo remains', 'photos remain')}.")
+    checked = replace(dataset, photos=sound[0], regularisation=sound[1], understood=understood)
     if dataset.photos and not sound[0]:
         broken.append(Problem("error", "empty", "Not one photo can be read; give pictures that open in a viewer."))
     return checked.with_problems(*broken, *_near(sound[0], found), *_blurred(sound[0], found))
@@ -162,7 +166,7 @@ def _near(photos: Sequence[Photo], found: dict[Path, Examined]) -> Iterator[Prob
         yield Problem(
             "note",
             "near-duplicate",
-            f"{len(extra)} photos look almost like another ({shown}); the more alike, the less they teach.",
+            f"{counted(len(extra), 'photo looks', 'photos look')} almost like another ({shown}); the more alike, the less they teach.",
             extra,
         )
 
@@ -209,6 +213,6 @@ def _blurred(photos: Sequence[Photo], found: dict[Path, Examined]) -> Iterator[P
         yield Problem(
             "note",
             "blurred",
-            f"{len(names)} photos seem blurred: {listed(names)}; look whether they shall be learned.",
+            f"{counted(len(names), 'photo seems', 'photos seem')} blurred: {listed(names)}; look whether that shall be learned.",
             names,
         )
