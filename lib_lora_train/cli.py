@@ -45,12 +45,12 @@ class Command:
 
 
 COMMANDS = (
-    Command("demo", "lib_lora_train.train.demo_command", "the whole loop on sample photos: check, train, compare"),
-    Command("check", "lib_lora_train.train.check_command", "what a dataset is understood as, image by image"),
-    Command("train", "lib_lora_train.train.train_command", "train one LoRA from a configuration or a job folder"),
-    Command("resume", "lib_lora_train.train.resume_command", "go on with a job exactly where its last saved state is"),
-    Command("status", "lib_lora_train.train.status_command", "how far a job is", anywhere=True),
-    Command("stop", "lib_lora_train.train.stop_command", "stop a job; its last state is kept", anywhere=True),
+    Command("demo", "lib_lora_train.demo.command", "the whole loop on sample photos: check, train, compare"),
+    Command("check", "lib_lora_train.train.dataset.command", "what a dataset is understood as, image by image"),
+    Command("train", "lib_lora_train.jobs.train_command", "train one LoRA from a configuration or a job folder"),
+    Command("resume", "lib_lora_train.jobs.resume_command", "go on with a job exactly where its last saved state is"),
+    Command("status", "lib_lora_train.jobs.status_command", "how far a job is", anywhere=True),
+    Command("stop", "lib_lora_train.jobs.stop_command", "stop a job; its last state is kept", anywhere=True),
     Command("expand", "lib_lora_train.prompt.command", "prompts from a template"),
     Command(
         "doctor", "lib_lora_train.environment.command", "what is here, what is wrong, what mends it", anywhere=True

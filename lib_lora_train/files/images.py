@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -101,7 +101,7 @@ def colour(text: str) -> tuple[int, int, int]:
 
 
 @contextlib.contextmanager
-def _stream(source: Path | bytes) -> Iterator[IO[bytes]]:
+def _stream(source: Path | bytes) -> Generator[IO[bytes], None, None]:
     if isinstance(source, bytes):
         yield io.BytesIO(source)
     else:
@@ -110,7 +110,7 @@ def _stream(source: Path | bytes) -> Iterator[IO[bytes]]:
 
 
 @contextlib.contextmanager
-def _open(stream: IO[bytes]) -> Iterator[Image.Image]:
+def _open(stream: IO[bytes]) -> Generator[Image.Image, None, None]:
     start = stream.read(32)
     stream.seek(0)
     if not start:
@@ -131,7 +131,7 @@ def _open(stream: IO[bytes]) -> Iterator[Image.Image]:
 
 
 @contextlib.contextmanager
-def _reasons() -> Iterator[None]:
+def _reasons() -> Generator[None, None, None]:
     """Whatever a decoder raises on bad bytes, as one reason for people."""
     try:
         yield
@@ -198,11 +198,11 @@ def _eight_bits(image: Image.Image) -> Image.Image:
     """Grey with more than 8 bits, scaled: 16-bit whole numbers by 257; real numbers from 0…1 (or 0…255 if any is above 1)."""
     import numpy
 
-    values = numpy.asarray(image)
+    values: Any = numpy.asarray(image)
     if image.mode == "F":
         scaled = values * 255.0 if values.size and float(numpy.nanmax(values)) <= 1.0 else values
         scaled = numpy.nan_to_num(scaled)
     else:
-        scaled = numpy.asarray(values, dtype=numpy.float64) / 257.0
-    grey = numpy.clip(numpy.rint(scaled), 0, 255).astype(numpy.uint8)
+        scaled = values.astype(numpy.float64) / 257.0
+    grey = scaled.clip(0, 255).round().astype(numpy.uint8)
     return Image.fromarray(grey)

@@ -257,13 +257,24 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path} cannot be read as TOML: {error}.") from error
 
 
+def located(values: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """The same values with every relative path taken from `folder`, where their file lies."""
+    placed = merge(values)
+    for name, entry in known().items():
+        section, _, key = name.rpartition(".")
+        table = placed.get(section) if section else placed
+        if entry.option.path and isinstance(table, dict) and isinstance(table.get(key), str) and table[key]:
+            table[key] = str((folder / Path(table[key]).expanduser()).resolve())
+    return placed
+
+
 def merge(*layers: Mapping[str, Any]) -> dict[str, Any]:
     """Nested values laid over each other, later ones on top; `optimizer.arguments` and other tables are merged too."""
     merged: dict[str, Any] = {}
     for layer in layers:
         for key, value in layer.items():
             below = merged.get(key)
-            merged[key] = merge(below, value) if isinstance(below, dict) and isinstance(value, Mapping) else value
+            merged[key] = merge(below if isinstance(below, dict) else {}, value) if isinstance(value, Mapping) else value
     return merged
 
 

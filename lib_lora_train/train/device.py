@@ -55,13 +55,28 @@ def _best(kind: str) -> str:
     return "bf16" if torch.cuda.is_bf16_supported() else "fp16"
 
 
-def cures(config: LoopConfig) -> str:
-    """What to try, in order, when the memory does not suffice."""
-    steps = [
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether `error` says that the card or the machine has no memory left, in any of torch's ways."""
+    return isinstance(error, (torch.cuda.OutOfMemoryError, MemoryError)) or any(
+        words in str(error) for words in ("out of memory", "can't allocate memory", "not enough memory")
+    )
+
+
+def memory_message(config: LoopConfig, is_training: bool) -> str:
+    """One sentence on what used the memory, and what to try, in order."""
+    used = ""
+    if torch.cuda.is_available():
+        free, total = torch.cuda.mem_get_info()
+        own = torch.cuda.max_memory_reserved()
+        others = max(0, total - free - torch.cuda.memory_reserved())
+        used = f" The card has {total / 2**30:.1f} GB; training took up to {own / 2**30:.1f} GB, other programs hold {others / 2**30:.1f} GB."
+    cures = [
         "close other programs that use the card (the WebUI keeps its model loaded)" if torch.cuda.is_available() else "",
         "turn on loop.gradient_checkpointing" if not config.gradient_checkpointing else "",
         f"lower loop.batch_size (now {config.batch_size}) and raise loop.accumulation as much" if config.batch_size > 1 else "",
-        "lower dataset.resolution" ,
-        "lower adapter.rank, or take AdamW8bit",
+        "lower dataset.resolution",
+        "lower adapter.rank, or use the optimizer AdamW8bit",
     ]
-    return "; ".join(f"{number}. {step}" for number, step in enumerate(filter(None, steps), 1))
+    numbered = "; ".join(f"{number}. {cure}" for number, cure in enumerate(filter(None, cures), 1))
+    saved = " The state is saved, so the run can be resumed." if is_training else ""
+    return f"The memory does not suffice.{used}{saved} Try, in this order: {numbered}."

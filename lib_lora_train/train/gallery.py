@@ -14,6 +14,7 @@ from lib_lora_train.files import atomic
 from lib_lora_train.train import samples
 from lib_lora_train.train.adapters import Adapter
 from lib_lora_train.train.base.family import BaseModel
+from lib_lora_train.train.device import Device
 from lib_lora_train.train.events import EventLog
 from lib_lora_train.train.samples import Sample
 
@@ -28,7 +29,7 @@ class Gallery:
     adapter: Adapter
     prompts: tuple[Sample, ...]
     clip_skip: int
-    device: torch.device
+    device: Device
     log: EventLog
     newest: Path | None = field(default=None, init=False)
     _first: bool = field(default=True, init=False)
@@ -50,8 +51,9 @@ class Gallery:
 
     def _picture(self, sample: Sample, file_name: str, step: int, epoch: int) -> Path | None:
         try:
-            contexts = samples.contexts(self.base, sample, self.clip_skip, self.device)
-            picture = samples.draw(self.base, sample, contexts, self.device)
+            with self.device.accelerator.autocast():
+                contexts = samples.contexts(self.base, sample, self.clip_skip, self.device.torch)
+                picture = samples.draw(self.base, sample, contexts, self.device.torch)
         except torch.cuda.OutOfMemoryError:
             torch.cuda.empty_cache()
             self.log.write("warning", name="sample_memory", message=f"The sample {sample.width}x{sample.height} does not fit into memory and is left out; use a smaller --w and --h. Training goes on.")

@@ -155,7 +155,9 @@ def draw(base: BaseModel, sample: Sample, contexts: torch.Tensor, device: torch.
         times = torch.full((2,), float(timestep), device=device)
         without, with_prompt = base.family.predict(base.unet, inputs, times, contexts).cpu().chunk(2)
         latents = steps.step(without + sample.cfg * (with_prompt - without), timestep, latents, **extra).prev_sample
-    pixels = base.family.decode(base.vae, latents.to(device)).cpu()[0]
+    home = base.vae.device  # the VAE waits on the CPU while latents come from the cache
+    pixels = base.family.decode(base.vae.to(device), latents.to(device)).cpu()[0]
+    base.vae.to(home)
     return Image.fromarray(((pixels / 2 + 0.5).clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0).numpy())
 
 

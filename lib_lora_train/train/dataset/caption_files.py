@@ -12,7 +12,7 @@ from lib_lora_train.files.reading import read_bytes
 from lib_lora_train.train.config import DatasetConfig
 from lib_lora_train.train.dataset.captions import TEMPLATE, base_caption, expand, lines_of
 from lib_lora_train.train.dataset.folders import CAPTION_SUFFIXES, Folder, key
-from lib_lora_train.train.dataset.photos import Level, Photo, Problem, listed
+from lib_lora_train.train.dataset.photos import Level, Photo, Problem, counted, listed
 
 LONG_BYTES = 4096
 MAX_BYTES = 1024 * 1024
@@ -92,7 +92,7 @@ def _missing(
         yield Problem(
             "warning",
             "caption-empty",
-            f"{_count(len(empty), 'caption file is', 'caption files are')} empty, as if missing: {listed(empty)}.",
+            f"{counted(len(empty), 'caption file is', 'caption files are')} empty, as if missing: {listed(empty)}.",
             empty,
         )
     if not missing:
@@ -114,7 +114,7 @@ def _missing(
         yield Problem(
             "warning",
             "caption-nothing",
-            f"{len(silent)} photos are trained without any words, which teaches no name; {cure} or write captions.",
+            f"{counted(len(silent), 'photo is', 'photos are')} trained without any words, which teaches no name; {cure} or write captions.",
             silent,
         )
 
@@ -126,7 +126,7 @@ def _files(read_as: dict[str, Caption], config: DatasetConfig) -> Iterator[Probl
             yield Problem(
                 "note" if encoding == "utf-16" else "warning",
                 "caption-encoding",
-                f"{_count(len(names), 'caption is', 'captions are')} not UTF-8 and read as {encoding}: {listed(names)}; look at special letters, or save as UTF-8.",
+                f"{counted(len(names), 'caption is', 'captions are')} not UTF-8 and read as {encoding}: {listed(names)}; look at special letters, or save as UTF-8.",
                 names,
             )
     long = tuple(name for name, caption in read_as.items() if caption.size > LONG_BYTES)
@@ -135,7 +135,7 @@ def _files(read_as: dict[str, Caption], config: DatasetConfig) -> Iterator[Probl
         yield Problem(
             "warning",
             "caption-long",
-            f"{_count(len(long), 'caption is', 'captions are')} far longer than the text encoder reads: {sizes}.",
+            f"{counted(len(long), 'caption is', 'captions are')} far longer than the text encoder reads: {sizes}.",
             long,
         )
     several = tuple(name for name, caption in read_as.items() if len(lines_of(caption.text)) > 1)
@@ -143,7 +143,7 @@ def _files(read_as: dict[str, Caption], config: DatasetConfig) -> Iterator[Probl
         yield Problem(
             "note",
             "caption-lines",
-            f"{_count(len(several), 'caption has', 'captions have')} several lines, of which the first is used: {listed(several)}.",
+            f"{counted(len(several), 'caption has', 'captions have')} several lines, of which the first is used: {listed(several)}.",
             several,
         )
 
@@ -187,7 +187,3 @@ def _templates(photos: Sequence[Photo], config: DatasetConfig) -> Iterator[Probl
                     f"{photo.caption_file}, line {number}, has the template {found[0]!r}; {cure}.",
                     (photo.name,),
                 )
-
-
-def _count(number: int, one: str, many: str) -> str:
-    return f"{number} {one if number == 1 else many}"

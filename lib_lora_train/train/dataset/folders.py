@@ -49,6 +49,8 @@ class Folder:
     unused: list[str] = field(default_factory=list[str])
 
     def name_of(self, file: str) -> str:
+        """The relative name for people: bytes that are no letters in this system's encoding are shown as such."""
+        file = os.fsencode(file).decode("utf-8", "backslashreplace") if _has_surrogates(file) else file
         return f"{self.relative}/{file}" if self.relative else file
 
 
@@ -160,6 +162,10 @@ def _named(root: Path, path: Path, parts: tuple[str, ...]) -> Folder:
             return Folder(path, "/".join(parts), name, numbered[1], numbered[0])
     name = parts[-1] if parts else root.name
     return Folder(path, "/".join(parts), name, name if parts else "", 0)
+
+
+def _has_surrogates(name: str) -> bool:
+    return any("\ud800" <= letter <= "\udfff" for letter in name)
 
 
 def _number(name: str) -> tuple[int, str] | None:

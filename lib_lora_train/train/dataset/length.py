@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from lib_lora_train.train.config import TrainConfig
 from lib_lora_train.train.dataset.epochs import Plan
-from lib_lora_train.train.dataset.photos import Dataset
+from lib_lora_train.train.dataset.photos import Dataset, counted
 
 AUTOMATIC_EPOCHS = 10
 
@@ -50,7 +50,10 @@ def length(dataset: Dataset, config: TrainConfig) -> Length:
     if loop.steps:
         epochs = plan.epochs_for(loop.steps)
         return Length(
-            epochs, loop.steps, plan.repeats, f"{loop.steps} steps as asked: {_epochs(epochs)}, the last one cut there."
+            epochs,
+            loop.steps,
+            plan.repeats,
+            f"{loop.steps} steps as asked: {counted(epochs, 'epoch', 'epochs')}, the last one cut there.",
         )
     automatic = not loop.epochs
     epochs = loop.epochs or _automatic_epochs(dataset, config, plan)
@@ -61,12 +64,8 @@ def length(dataset: Dataset, config: TrainConfig) -> Length:
         epochs,
         steps,
         plan.repeats,
-        f"{_epochs(epochs)} {why}: {len(dataset.photos)} photos are seen {seen} times in {steps} steps.",
+        f"{counted(epochs, 'epoch', 'epochs')} {why}: {counted(len(dataset.photos), 'photo', 'photos')}, seen {seen} times in {steps} steps.",
     )
-
-
-def _epochs(number: int) -> str:
-    return f"{number} epoch" if number == 1 else f"{number} epochs"
 
 
 def _repeats(dataset: Dataset, config: TrainConfig) -> tuple[int, ...]:

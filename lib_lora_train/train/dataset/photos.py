@@ -98,3 +98,8 @@ def listed(names: tuple[str, ...], most: int = 5) -> str:
     """ "a.jpg, b.jpg and 3 more" """
     shown = ", ".join(names[:most])
     return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
+
+
+def counted(number: int, one: str, many: str) -> str:
+    """ "1 photo is", "3 photos are" """
+    return f"{number} {one if number == 1 else many}"

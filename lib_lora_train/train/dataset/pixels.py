@@ -49,7 +49,7 @@ class View:
     jitter: Jitter | None = None
 
 
-def view(photo: Photo, placement: Placement, config: DatasetConfig, repeat: int, epoch: int, seed: int) -> View:  # noqa: PLR0913, RUF100
+def view(photo: Photo, placement: Placement, config: DatasetConfig, repeat: int, epoch: int, seed: int) -> View:
     """The view of `photo` at its `repeat` in `epoch`: a function of the seed and these only."""
     occasion = (photo.identity, repeat, epoch)
     if config.random_crop:
@@ -110,12 +110,12 @@ def coloured(pixels: numpy.ndarray[Any, Any], jitter: Jitter) -> numpy.ndarray[A
     turn = numpy.deg2rad(jitter.hue)
     cosine, sine = jitter.saturation * numpy.cos(turn), jitter.saturation * numpy.sin(turn)
     middle = numpy.array([[1, 0, 0], [0, cosine, -sine], [0, sine, cosine]])
-    matrix = (numpy.linalg.inv(to_yiq) @ middle @ to_yiq).astype(numpy.float32)
+    matrix: Any = (numpy.linalg.inv(to_yiq) @ middle @ to_yiq).astype(numpy.float32)
     grey = values @ luma
-    turned = values @ matrix.T
+    turned: Any = values @ matrix.T
     turned += (grey - turned @ luma)[..., None]
-    bright = numpy.clip(turned, 0.0, 1.0) ** numpy.float32(jitter.gamma)
-    return numpy.rint(bright * 255.0).astype(numpy.uint8)
+    bright = turned.clip(0.0, 1.0) ** numpy.float32(jitter.gamma)
+    return (bright * 255.0).round().astype(numpy.uint8)
 
 
 def content_key(photo: Photo, seen: View, config: DatasetConfig) -> str:

@@ -19,7 +19,7 @@ from lib_lora_train.train.config import DatasetConfig
 from lib_lora_train.train.dataset import caption_files
 from lib_lora_train.train.dataset.caption_files import Caption
 from lib_lora_train.train.dataset.folders import Folder, Layout, layout, walk
-from lib_lora_train.train.dataset.photos import Dataset, Photo, Problem, listed
+from lib_lora_train.train.dataset.photos import Dataset, Photo, Problem, counted, listed
 from lib_lora_train.train.dataset.sizes import size_problems
 
 Progress = Callable[[int, int, str], None]
@@ -105,7 +105,7 @@ def _read_set(
             Problem(
                 "note",
                 "unused",
-                f"{len(unused)} files are neither photos nor captions and are not used: {listed(unused)}.",
+                f"{counted(len(unused), 'file is neither photo nor caption', 'files are neither photos nor captions')} and not used: {listed(unused)}.",
                 unused,
             )
         )
@@ -212,7 +212,7 @@ def _renamed(photos: Sequence[Photo]) -> Iterator[Problem]:
         yield Problem(
             "note",
             "renamed",
-            f"{len(wrong)} photos are of another kind than their names say, which does no harm: {listed(wrong)}.",
+            f"{counted(len(wrong), 'photo is', 'photos are')} of another kind than the name says, which does no harm: {listed(wrong)}.",
             wrong,
         )
 
@@ -228,7 +228,7 @@ def _duplicates(own: Sequence[Photo], beside: Sequence[Photo]) -> Iterator[Probl
         yield Problem(
             "warning",
             "duplicate",
-            f"{len(names)} photos are exact copies ({pairs}); remove them unless they shall count twice.",
+            f"{counted(len(names), 'photo is an exact copy', 'photos are exact copies')} ({pairs}); remove what shall not count twice.",
             names,
         )
     both = tuple(group[0].name for group in groups if len({photo.is_regularisation for photo in group}) == 2)
@@ -236,7 +236,7 @@ def _duplicates(own: Sequence[Photo], beside: Sequence[Photo]) -> Iterator[Probl
         yield Problem(
             "warning",
             "regularisation-copy",
-            f"{len(both)} photos are also regularisation photos, which work against them: {listed(both)}.",
+            f"{counted(len(both), 'photo is also a regularisation photo', 'photos are also regularisation photos')}, which undoes what is learned: {listed(both)}.",
             both,
         )
 
@@ -272,7 +272,7 @@ def _understood(own: _Set, beside: _Set, config: DatasetConfig) -> Iterator[str]
     yield f"Captions found for {captions} of {len(own.photos)} photos."
     turned = sum("turned upright" in photo.notes for photo in own.photos)
     if turned:
-        yield f"{turned} photos lie on their side by EXIF and are turned upright."
+        yield f"{counted(turned, 'photo is', 'photos are')} turned upright as EXIF says."
     if config.repeats and any(folder.repeats for folder in own.folders):
         yield f"dataset.repeats = {config.repeats} overrules the folders' numbers."
 
@@ -281,7 +281,6 @@ def _sum(found: _Set, what: str) -> str:
     """ "41 photos in 3 folders, repeats 10/1/1." """
     used = [folder for folder in found.folders if folder.pictures]
     numbered = any(folder.repeats for folder in used)
-    count = f"{len(found.photos)} {what}{'' if len(found.photos) == 1 else 's'}"
-    folders = f"{len(used)} folder{'' if len(used) == 1 else 's'}"
+    count, folders = counted(len(found.photos), what, what + "s"), counted(len(used), "folder", "folders")
     shown = "/".join(str(folder.repeats or 1) for folder in used[:12]) + ("/…" if len(used) > 12 else "")
     return f"{count} in {folders}, repeats {shown}." if numbered and found.photos else f"{count} in {folders}."

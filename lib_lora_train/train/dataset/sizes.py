@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from lib_lora_train.train.config import DatasetConfig
 from lib_lora_train.train.dataset.buckets import is_enlarged, place
-from lib_lora_train.train.dataset.photos import Photo, Problem, Size, listed
+from lib_lora_train.train.dataset.photos import Photo, Problem, Size, counted, listed
 
 KEPT_SHARE = 0.75
 """Below this share of its area inside the crop a photo is listed."""
@@ -33,7 +33,7 @@ def _enlarged(found: Sequence[tuple[Photo, Size]]) -> Iterator[Problem]:
         yield Problem(
             "warning",
             "enlarged",
-            f"{len(found)} photos are smaller than they are trained at and will be enlarged, which blurs: {_sizes(found)}.",
+            f"{counted(len(found), 'photo is', 'photos are')} smaller than trained at and will be enlarged, which blurs: {_sizes(found)}.",
             names,
         )
 
@@ -41,17 +41,17 @@ def _enlarged(found: Sequence[tuple[Photo, Size]]) -> Iterator[Problem]:
 def _small(found: Sequence[tuple[Photo, Size]], config: DatasetConfig) -> Iterator[Problem]:
     if found:
         names = tuple(photo.name for photo, _ in found)
-        message = f"{len(found)} photos are small for {config.resolution} px and are trained as they are, not enlarged: {_sizes(found)}; find larger ones or leave them out."
+        message = f"{counted(len(found), 'photo is', 'photos are')} small for {config.resolution} px and trained without enlarging: {_sizes(found)}; find larger ones or leave them out."
         yield Problem("warning", "small", message, names)
 
 
 def _cut(found: tuple[str, ...], config: DatasetConfig) -> Iterator[Problem]:
     if found:
-        why = "their shape is beyond the longest bucket" if config.buckets else "buckets are off"
+        why = "the shape is beyond the longest bucket" if config.buckets else "buckets are off"
         yield Problem(
             "warning",
             "cropped",
-            f"Much is cut off {len(found)} photos, because {why}: {listed(found)}.",
+            f"Much is cut off {counted(len(found), 'photo', 'photos')}, because {why}: {listed(found)}.",
             tuple(name.rpartition(" (")[0] for name in found),
         )
 

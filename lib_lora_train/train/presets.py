@@ -1,0 +1,62 @@
+"""Presets: a TOML file of settings with a title and the source of its figures. They never hold paths.
+
+A preset may come from a stranger, so it passes the same checks as the form, and a path in it is an error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lib_lora_train.files.errors import FilesError
+from lib_lora_train.files.roots import Root
+from lib_lora_train.train import config as configs
+from lib_lora_train.train.errors import ConfigError
+
+SHIPPED = Path(__file__).resolve().parents[2] / "presets"
+
+
+@dataclass(frozen=True)
+class Preset:
+    """`values` are nested settings; the rest is for people."""
+
+    name: str
+    title: str
+    about: str
+    source: str
+    values: dict[str, Any]
+
+
+def read(path: Path) -> Preset:
+    """The preset in a file, checked. Raises ConfigError when a setting is unknown, wrong or a path."""
+    values = configs.read_toml(path)
+    about = values.pop("preset", {})
+    if not isinstance(about, dict):
+        raise ConfigError(f"{path.name}: [preset] must be a table with title, about and source.")
+    checked = configs.from_values(values)
+    for name, entry in configs.known().items():
+        section, _, key = name.rpartition(".")
+        table = getattr(checked, section) if section else checked
+        if entry.option.path and getattr(table, key):
+            raise ConfigError(f"{path.name}: {name} is a path, and a preset must not hold paths.")
+    return Preset(path.stem, *(str(about.get(key, "")) for key in ("title", "about", "source")), values)
+
+
+def find(name: str, home: Path) -> Preset:
+    """The preset `name`: the person's own in `home/presets` first, then ours. Raises ConfigError with the names."""
+    for folder in (home / "presets", SHIPPED):
+        try:
+            path = Root(folder).resolve(f"{name}.toml")
+        except FilesError as error:
+            raise ConfigError(f"preset = {name!r}: {error}") from error
+        if path.is_file():
+            return read(path)
+    raise ConfigError(f"There is no preset {name!r}; there are {', '.join(sorted(preset.stem for preset in paths(home)))}.")
+
+
+def paths(home: Path) -> Iterator[Path]:
+    """The files of all presets, the person's own first."""
+    for folder in (home / "presets", SHIPPED):
+        yield from sorted(folder.glob("*.toml"))
