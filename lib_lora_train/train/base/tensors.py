@@ -66,7 +66,7 @@ class TensorFile:
                 f"{name} in {self.path.name} is stored as {entry.dtype}, which cannot be trained on; choose an fp16 or fp32 file."
             )
         data = torch.empty(entry.end - entry.start, dtype=torch.uint8)
-        rest = memoryview(data.numpy())  # pyright: ignore[reportArgumentType]
+        rest = data.numpy().data
         stream.seek(entry.start)
         while rest:
             count = stream.readinto(rest)
