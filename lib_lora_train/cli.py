@@ -73,7 +73,9 @@ def from_anywhere(arguments: Sequence[str]) -> int:
 def guarded(run: Callable[[], int], debug: bool = False) -> int:
     """Run something for a person at a terminal: errors meant for people become one sentence and their exit code."""
     try:
-        return run()
+        code = run()
+        sys.stdout.flush()  # here, where a reader that has gone is still caught
+        return code
     except LoraLoopError as error:
         if debug:
             traceback.print_exc()

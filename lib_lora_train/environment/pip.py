@@ -30,7 +30,8 @@ _REFUSED = (
 )
 _NO_NETWORK = re.compile(
     r"connection broken by|NewConnectionError|ConnectTimeout|ReadTimeout|NameResolutionError|ProxyError|getaddrinfo"
-    r"|Name or service not known|Temporary failure in name resolution|Network is unreachable|Connection refused",
+    r"|Name or service not known|Temporary failure in name resolution|Network is unreachable|Connection refused"
+    r"|\(from versions: none\)",  # all that pip says without retries: every pinned package is on the index
     re.IGNORECASE,
 )
 _NO_SPACE = re.compile(
@@ -55,7 +56,7 @@ class Progress:
 
     def line(self, text: str) -> None:
         """Take one line of pip's output."""
-        if match := re.match(r"Collecting (\S+)", text):
+        if match := re.match(r"(?:Collecting|Processing) (?:\S*[\\/])?(\S+)", text):
             self._count += 1
             of = f"/{self._total}" if self._total else ""
             self._say(f"{self._count:3}{of} {match[1].split('[')[0]}")
@@ -104,9 +105,10 @@ def install(python: Path, arguments: Sequence[str], scratch: Path, report: Repor
     )
     try:
         assert process.stdout is not None
-        for line in process.stdout:
-            lines.append(line)
-            progress.line(line.rstrip())
+        with process.stdout as output:
+            for line in output:
+                lines.append(line)
+                progress.line(line.rstrip())
     finally:
         progress.close()
         process.kill()  # only matters when the loop was left by Ctrl-C

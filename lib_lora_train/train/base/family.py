@@ -28,7 +28,7 @@ class LoadOptions:
     attention: str = "auto"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class BaseModel:
     """A loaded base. Its weights are frozen; adapters are put into `unet` and `text_encoder` in place.
 

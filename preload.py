@@ -1,0 +1,20 @@
+"""The WebUI's own command line gets our few options. Read before anything else is there, so it imports nothing."""
+
+from __future__ import annotations
+
+import argparse
+
+
+def preload(parser: argparse.ArgumentParser) -> None:
+    """Add our options to the WebUI's."""
+    parser.add_argument(
+        "--lora-loop-home",
+        metavar="DIR",
+        default=None,
+        help="where LoRA Loop keeps jobs, cache and its packages (default: lora-loop in the data folder)",
+    )
+    parser.add_argument(
+        "--lora-loop-allow-remote",
+        action="store_true",
+        help="let everyone who reaches this page train, also with --listen or --share and no password",
+    )

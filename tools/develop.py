@@ -1,0 +1,49 @@
+"""Set up everything that `make test` needs in `build/`: the trainer's environment, by our own builder, and the tools.
+
+Writes the interpreter's path to `build/python.path`. The second time it only looks.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).absolute().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from lib_lora_train.cli import guarded  # noqa: E402
+from lib_lora_train.environment import pip  # noqa: E402
+from lib_lora_train.environment.build import ensure  # noqa: E402
+from lib_lora_train.environment.entry import say  # noqa: E402
+from lib_lora_train.environment.errors import TrainerEnvironmentError  # noqa: E402
+from lib_lora_train.environment.locks import Lock  # noqa: E402
+from lib_lora_train.environment.state import Wanted  # noqa: E402
+
+
+def main() -> int:
+    """Build what is missing."""
+    if sys.version_info < (3, 11):
+        raise TrainerEnvironmentError(
+            "The development tools need Python 3.11 or newer; run 'make test BOOT=python3.11'."
+        )
+    build = ROOT / "build"
+    environment = ensure(Wanted(build / "lora-loop"), say)
+    if environment.folder is not None:
+        _add_tools(environment.python, environment.folder, Lock((ROOT / "requirements-dev.txt",)))
+    build.mkdir(exist_ok=True)
+    (build / "python.path").write_text(str(environment.python) + "\n", "utf-8")
+    return 0
+
+
+def _add_tools(python: Path, folder: Path, lock: Lock) -> None:
+    stamp = folder / f"tools-{lock.digest()}"
+    if stamp.exists():
+        return
+    pins = [pin for pin in lock.pins() if pin.applies()]
+    say(f"Installing {len(pins)} development packages …")
+    pip.install(python, ["--no-deps", "--require-hashes", "-r", str(lock.files[0])], folder / "pip", say, len(pins))
+    stamp.touch()
+
+
+if __name__ == "__main__":
+    sys.exit(guarded(main))
