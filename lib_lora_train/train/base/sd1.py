@@ -112,6 +112,15 @@ class SD1:
         hidden = text_encoder(ids.flatten(0, 1), output_hidden_states=True).hidden_states[-clip_skip]
         return bare.text_model.final_layer_norm(hidden).unflatten(0, ids.shape[:2]).flatten(1, 2)
 
+    def checkpoint_gradients(self, unet: nn.Module, text_encoder: nn.Module) -> None:
+        """Compute activations twice; gradients are the same as without, also where the input layer is frozen."""
+        models: Any = (unet, text_encoder)
+        models[0].enable_gradient_checkpointing()
+        # The library's default way gives no gradient at all behind frozen embeddings.
+        models[1].gradient_checkpointing_enable({"use_reentrant": False})
+        for model in models:
+            model.train()  # both check this; SD 1.x has no dropout that it would wake
+
     @torch.no_grad()
     def encode_images(self, vae: nn.Module, pixels: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation of the latents, float32, times `latent_scale`."""

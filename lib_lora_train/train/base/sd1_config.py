@@ -24,7 +24,8 @@ def infer(shapes: Shapes, path: Path, metadata: Mapping[str, str]) -> dict[str, 
     """Configs of the parts found in an LDM layout: keys "unet", "text_encoder", "vae" where the tensors are there.
 
     What shapes cannot tell (numbers of heads) is SD 1.x's own, unless the file's metadata or `NAME.json` beside it
-    has a `lora_loop.config`: a table part → {field: value} for the fields of STATABLE. Raises BaseError when a shape makes no such model.
+    has a `lora_loop.config`: a table part → {field: value} for the fields of STATABLE.
+    Raises BaseError when a shape makes no such model.
     """
     configs: dict[str, dict[str, Any]] = {}
     try:

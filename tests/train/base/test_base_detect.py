@@ -10,9 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from diffusers import AutoencoderKL
 
 from lib_lora_train.train.base.detect import identify, inspect
+from lib_lora_train.train.base.load import load_base
+from lib_lora_train.train.base.random_base import Widths, write_random_base
 from lib_lora_train.train.base.signatures import REFUSALS, family_of
+from lib_lora_train.train.config import BaseConfig
 from lib_lora_train.train.errors import BaseError
 
 UNET = "model.diffusion_model."
@@ -206,3 +210,84 @@ def test_recognition_needs_no_torch(tiny: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code, str(tiny)], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["sd1", "2", "False"]
+
+
+def changed(tiny: Path, path: Path, shapes: dict[str, Any]) -> Path:
+    return hollow(path, {**shapes_of_a_checkpoint(tiny), **shapes})
+
+
+@pytest.mark.parametrize(
+    "shapes",
+    [
+        {f"{UNET}input_blocks.0.0.weight": ()},
+        {f"{UNET}input_blocks.0.0.weight": (4,)},
+        {f"{UNET}out.2.weight": ()},
+        {f"{UNET}input_blocks.999999999.0.op.weight": (4,)},
+        {f"{UNET}label_emb.0.0.weight": ()},
+        {"cond_stage_model.transformer.text_model.embeddings.token_embedding.weight": (49408,)},
+        {"cond_stage_model.transformer.text_model.encoder.layers.999999999.x": (1,)},
+        {"first_stage_model.encoder.down.0.block.999999999.conv1.weight": (1,)},
+        {"first_stage_model.encoder.down.999999999.block.0.conv1.weight": (1,)},
+        {"first_stage_model.encoder.conv_in.weight": (1,)},
+    ],
+)
+def test_shapes_that_make_no_model_are_a_sentence(shapes: dict[str, Any], tiny: Path, tmp_path: Path) -> None:
+    path = changed(tiny, tmp_path / "odd.safetensors", shapes)
+    with pytest.raises(BaseError, match=r"^odd\.safetensors .*\.$"):
+        load_base(BaseConfig(path=str(path)))
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"attention_head_dim": 7},
+        {"attention_head_dim": 0},
+        {"attention_head_dim": "many"},
+        {"norm_num_groups": 5},
+        {"attention_head_dim": None},
+    ],
+)
+def test_a_stated_config_that_fits_nothing_is_a_sentence(fields: dict[str, Any], tiny: Path, tmp_path: Path) -> None:
+    metadata = {"lora_loop.config": json.dumps({"unet": {**fields, "layers_per_block": 10**9}})}
+    path = hollow(tmp_path / "odd.safetensors", shapes_of_a_checkpoint(tiny), metadata=metadata)
+    with pytest.raises(BaseError, match=r"\.$"):
+        load_base(BaseConfig(path=str(path)))
+
+
+@pytest.mark.parametrize("channels", [5, 8])
+def test_other_tasks_are_told_by_their_channels(channels: int, tiny: Path, tmp_path: Path) -> None:
+    path = changed(tiny, tmp_path / "task.safetensors", {f"{UNET}input_blocks.0.0.weight": (32, channels, 3, 3)})
+    with pytest.raises(BaseError, match=rf"made for another task \({channels} input channels\)"):
+        inspect(path)
+
+
+def test_parts_that_do_not_fit_are_told_before_tensors_are_read(tiny: Path, tmp_path: Path) -> None:
+    wide = tmp_path / "wide.safetensors"
+    write_random_base(wide, Widths(unet=(32, 32), vae=(32, 32), text=64, text_layers=1, text_heads=1))
+    shapes = {name: shape for name, shape in shapes_of_a_checkpoint(tiny).items() if not name.startswith("cond_stage")}
+    shapes |= {name: shape for name, shape in shapes_of_a_checkpoint(wide).items() if name.startswith("cond_stage")}
+    with pytest.raises(BaseError, match=r"its U-Net takes 32 numbers a token, its text encoder gives 64"):
+        load_base(BaseConfig(path=str(hollow(tmp_path / "mixed.safetensors", shapes))))
+    missing = {name: shape for name, shape in shapes_of_a_checkpoint(tiny).items() if ".attn1.to_q." not in name}
+    with pytest.raises(BaseError, match=r"it lacks model\.diffusion_model\.\S+to_q\.weight, .* and \d+ more; choose"):
+        load_base(BaseConfig(path=str(hollow(tmp_path / "lacking.safetensors", missing))))
+
+
+def test_a_vae_of_another_family_is_told(tiny: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "sdxl-vae"
+    folder.mkdir()
+    config = {**inspect(tiny).configs["vae"], "scaling_factor": 0.13025}
+    (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    names = AutoencoderKL(**config).state_dict()
+    hollow(
+        folder / "diffusion_pytorch_model.safetensors", {name: tuple(tensor.shape) for name, tensor in names.items()}
+    )
+    with pytest.raises(BaseError, match=r"sdxl-vae is of another family \(4 channels scaled by 0\.13025"):
+        load_base(BaseConfig(path=str(tiny), vae=str(folder)))
+    with pytest.raises(BaseError, match=r"none\.safetensors is not there"):
+        load_base(BaseConfig(path=str(tiny), vae=str(tmp_path / "none.safetensors")))
+    other = hollow(tmp_path / "lora.safetensors", FAMILIES["lora"])
+    with pytest.raises(
+        BaseError, match=r"lora\.safetensors is no VAE .*; choose a VAE file, or leave the VAE field empty"
+    ):
+        load_base(BaseConfig(path=str(tiny), vae=str(other)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 from diffusers.models.attention_processor import AttnProcessor, AttnProcessor2_0
+from peft import LoraConfig, inject_adapter_in_model
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from lib_lora_train.train.base.family import BaseModel, LoadOptions
@@ -128,6 +130,14 @@ def test_a_step_never_waits_for_the_device(base: BaseModel) -> None:
             context.sum().item()
 
 
+def test_a_step_depends_on_no_value(base: BaseModel) -> None:
+    """On the meta device there are no values to look at."""
+    unet, text_encoder = copy.deepcopy(base.unet).to("meta"), copy.deepcopy(base.text_encoder).to("meta")
+    context = base.family.encode_text(text_encoder, torch.zeros(2, 2, 77, dtype=torch.int64, device="meta"), 2)
+    steps = torch.zeros(2, dtype=torch.int64, device="meta")
+    assert base.family.predict(unet, torch.zeros(2, 4, 16, 8, device="meta"), steps, context).device.type == "meta"
+
+
 def test_prediction_and_schedule_can_be_overridden(tiny: Path) -> None:
     loaded = load_base(BaseConfig(path=str(tiny), prediction="v_prediction"), zero_terminal_snr=True)
     assert loaded.prediction == "v_prediction" and loaded.zero_terminal_snr and loaded.alphas_cumprod[-1] == 0
@@ -140,3 +150,28 @@ def test_latents_that_are_not_finite_name_the_vae(base: BaseModel) -> None:
             NotFinite, match=r"the VAE of tiny\.safetensors gives latents that are not finite for a\.png"
         ):
             check_latents(base, torch.tensor([0.0, bad]), "a.png")
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_gradients_with_and_without_checkpointing_are_equal(dtype: torch.dtype, tiny: Path) -> None:
+    found = []
+    for checkpointed in (False, True):
+        base = load_base(BaseConfig(path=str(tiny)), LoadOptions(dtype=dtype))
+        torch.manual_seed(0)
+        for model, targets in ((base.unet, ["to_q", "to_out.0", "proj_in"]), (base.text_encoder, ["q_proj", "fc1"])):
+            inject_adapter_in_model(LoraConfig(r=2, target_modules=targets, init_lora_weights="gaussian"), model)
+        if checkpointed:
+            base.family.checkpoint_gradients(base.unet, base.text_encoder)
+        noisy = torch.randn(2, 4, 16, 8, generator=torch.Generator().manual_seed(1))
+        with torch.enable_grad():
+            context = encode(base, ["a cat", "a dog"], clip_skip=2)
+            base.family.predict(base.unet, noisy, torch.tensor([1, 999]), context).square().mean().backward()
+        trained = [
+            weight for model in (base.unet, base.text_encoder) for weight in model.parameters() if weight.requires_grad
+        ]
+        found.append([weight.grad for weight in trained])
+    plain, checkpointed_grads = found
+    assert sum(gradient is not None for gradient in plain) > 100
+    for left, right in zip(plain, checkpointed_grads, strict=True):
+        assert left is right is None or torch.equal(left, right)
+    assert sum(float(gradient.abs().sum()) > 0 for gradient in plain[-8:] if gradient is not None) >= 2

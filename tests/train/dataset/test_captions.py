@@ -78,6 +78,12 @@ def test_templates_draw_for_each_occasion_and_pick_a_line(monkeypatch: pytest.Mo
     assert {text[:5] for text in seen} == {"{a|b}", "{c|d}"}
 
 
+def test_templates_are_the_prompt_language() -> None:
+    pytest.importorskip("lib_lora_train.prompt")
+    drawn = {captions.expand("a {red|blue} hat, 50% off", seed) for seed in range(20)}
+    assert drawn == {"a red hat, 50% off", "a blue hat, 50% off"}
+
+
 def test_words_of_file_names() -> None:
     assert [words_of(stem) for stem in ("red_car (3)", "cat-001", "a  b", "2023", "IMG")] == [
         "red car",

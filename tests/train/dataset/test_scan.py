@@ -1,11 +1,16 @@
 from __future__ import annotations
 
+import errno
+import os
+import sys
 import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from lib_lora_train.files import reading
+from lib_lora_train.files.errors import DiskError
 from lib_lora_train.train.config import DatasetConfig
 from lib_lora_train.train.dataset.photos import Dataset
 from lib_lora_train.train.dataset.scan import scan
@@ -109,6 +114,39 @@ def test_a_link_to_its_own_parent_is_followed_once(tmp_path: Path) -> None:
     except OSError:
         pytest.skip("no links here")
     assert len(scanned(tmp_path).photos) == 1
+
+
+def test_regularisation_folder_within_the_dataset_is_not_trained_as_subject(tmp_path: Path) -> None:
+    save(tmp_path / "me" / "a.png")
+    save(tmp_path / "class" / "r.png")
+    found = scanned(tmp_path, regularisation=str(tmp_path / "class"))
+    assert [photo.name for photo in found.photos] == ["me/a.png"] and [
+        photo.name for photo in found.regularisation
+    ] == ["r.png"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no pipes in folders there")
+def test_dead_links_are_named_and_pipes_ignored(tmp_path: Path) -> None:
+    save(tmp_path / "a.png")
+    (tmp_path / "dead.png").symlink_to(tmp_path / "nowhere.png")
+    os.mkfifo(tmp_path / "pipe.png")
+    found = scanned(tmp_path)
+    assert len(found.photos) == 1
+    assert [problem.names for problem in found.problems if problem.kind == "broken"] == [("dead.png",)]
+
+
+def test_drive_that_goes_away_during_the_scan_is_no_broken_photo(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save(tmp_path / "a.png")
+    monkeypatch.setattr(reading, "sleep", lambda _pause: None)
+
+    def gone(_path: Path) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr("lib_lora_train.train.dataset.scan.probe", gone)
+    with pytest.raises(DiskError, match=r"a\.png is gone"):
+        scanned(tmp_path)
 
 
 def test_progress_counts_and_cancels(tmp_path: Path) -> None:
