@@ -9,12 +9,14 @@ from __future__ import annotations
 import importlib.metadata
 import importlib.util
 import json
+import os
 import re
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
+from lib_lora_train.environment.activate import PACKAGES_VARIABLE
 from lib_lora_train.environment.locks import TORCH, Lock, python_tag, shipped
 from lib_lora_train.files.atomic import write_json
 
@@ -66,7 +68,9 @@ class Environment:
 
 def find(wanted: Wanted) -> Environment | None:
     """The environment if it is complete and was tested with what it would use now. Starts no process."""
-    here = running(wanted) if wanted.host_python in (None, Path(sys.executable)) else None
+    # What an activated process sees came with it; a child would not see it, so the folder must be found again.
+    activated = PACKAGES_VARIABLE in os.environ
+    here = running(wanted) if not activated and wanted.host_python in (None, Path(sys.executable)) else None
     if here is not None:
         return here
     own = wanted.folder / wanted.name(sys.version_info[:3])

@@ -24,7 +24,7 @@ SUFFIXES = frozenset(_SUFFIXES.split())
 MAX_PIXELS = 178_956_970
 """Twice Pillow's own warning limit, so that no process state lets through more or less than this."""
 
-_ORIENTATION = 0x0112
+_WIDTH, _HEIGHT, _ORIENTATION = 0x0100, 0x0101, 0x0112
 _TURNED = frozenset({5, 6, 7, 8})
 _BRANDS = {
     b"heic": "HEIC",
@@ -63,7 +63,11 @@ def probe(source: Path | bytes) -> Header:
     """The header, without decoding pixels. Raises ImageError; OSError or DiskError if the file cannot be read."""
     with _stream(source) as stream, _reasons(), _open(stream) as image:
         turn = _orientation(image)
-        width, height = image.size if turn not in _TURNED else image.size[::-1]
+        stored: Any = image.size
+        if image.format == "TIFF":  # some versions of Pillow give the size after the turn, some before
+            tags: Any = getattr(image, "tag_v2", {})
+            stored = tags.get(_WIDTH, stored[0]), tags.get(_HEIGHT, stored[1])
+        width, height = stored if turn not in _TURNED else stored[::-1]
         animated = bool(getattr(image, "is_animated", False)) and image.format not in ("MPO", "TIFF")
         return Header(width, height, image.mode, image.format or "", turn, animated, _transparent(image))
 
@@ -75,7 +79,7 @@ def decode(source: Path | bytes, background: tuple[int, int, int] = (255, 255, 2
     """
     data = source if isinstance(source, bytes) else read_bytes(source)
     with _reasons(), _open(io.BytesIO(data)) as image:
-        turn = _orientation(image)
+        turn = 1 if image.format == "TIFF" else _orientation(image)  # Pillow itself turns TIFF, and only TIFF
         image.load()
         return _upright(to_rgb(image, background), turn)
 

@@ -146,10 +146,11 @@ def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _entry(wrong: str, value: Any, data_start: int) -> TensorEntry:
     try:
-        dtype, shape, (start, end) = value["dtype"], value["shape"], value["data_offsets"]
+        dtype, raw_shape, (start, end) = value["dtype"], value["shape"], value["data_offsets"]
     except (TypeError, KeyError, ValueError) as error:
         raise TensorFileError(f"{wrong}; {_AGAIN}.") from error
-    numbers: Any = [*shape, start, end] if isinstance(shape, list) else [None]
+    shape: list[Any] = cast("list[Any]", raw_shape) if isinstance(raw_shape, list) else [None]
+    numbers: list[Any] = [*shape, start, end]
     if any(not isinstance(number, int) or isinstance(number, bool) or number < 0 for number in numbers):
         raise TensorFileError(f"{wrong}: sizes must be whole numbers; {_AGAIN}.")
     bits = DTYPE_BITS.get(dtype) if isinstance(dtype, str) else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,7 +41,7 @@ def write_lora(path: Path, adapter: Adapter, precision: str, metadata: Mapping[s
         if not torch.isfinite(tensor).all():
             raise NotFinite(f"{name} does not fit into {precision}; save as bf16 or fp32 (save.precision), or lower the learning rate.")
     model_hash, legacy = hashes(tensors, metadata)
-    data = save(tensors, {**metadata, "sshs_model_hash": model_hash, "sshs_legacy_hash": legacy})
+    data = serialise(tensors, {**metadata, "sshs_model_hash": model_hash, "sshs_legacy_hash": legacy})
     path.parent.mkdir(parents=True, exist_ok=True)
     atomic.write_bytes(path, data)
     expected = {name: shape for part in adapter.parts for name, shape in part.targets.items()}
@@ -53,13 +54,23 @@ def _saved(name: str, tensor: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
     return tensor.to("cpu", torch.float32 if name.endswith(".alpha") else dtype).contiguous()
 
 
+def serialise(tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str]) -> bytes:
+    """A safetensors file whose bytes follow from its content: the library writes metadata in an order drawn anew."""
+    data = save(dict(tensors))
+    length = int.from_bytes(data[:8], "little")
+    header = {"__metadata__": dict(sorted(metadata.items())), **json.loads(data[8 : 8 + length])}
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode("utf-8")
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text + data[8 + length :]
+
+
 def hashes(tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str]) -> tuple[str, str]:
     """kohya's `sshs_model_hash` and `sshs_legacy_hash` of a file with these tensors and the `ss_` metadata.
 
     The first is SHA-256 of the data after the header; the second is the first eight digits of SHA-256 of 64 KiB at
     1 MiB, AUTOMATIC1111's old short hash.
     """
-    data = save(dict(tensors), {key: value for key, value in metadata.items() if key.startswith("ss_")})
+    data = serialise(tensors, {key: value for key, value in metadata.items() if key.startswith("ss_")})
     header = int.from_bytes(data[:8], "little")
     legacy = hashlib.sha256(data[0x100000 : 0x100000 + 0x10000]).hexdigest()[:8]
     return hashlib.sha256(data[8 + header :]).hexdigest(), legacy

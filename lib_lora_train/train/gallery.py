@@ -33,6 +33,7 @@ class Gallery:
     log: EventLog
     newest: Path | None = field(default=None, init=False)
     _first: bool = field(default=True, init=False)
+    _warned: bool = field(default=False, init=False)
 
     def draw(self, mark: str, step: int, epoch: int) -> None:
         """Draw every prompt as `NAME-MARK-00.png`; the first time also without the LoRA, as `…-base.png`.
@@ -63,7 +64,8 @@ class Gallery:
         with atomic.replacing(path) as stream:
             picture.save(stream, format="PNG", pnginfo=samples.png_info(sample))
         self.log.write("sample", file=file_name, step=step, epoch=epoch, prompt=sample.prompt, seed=sample.seed)
-        if samples.is_flat(picture):
+        if samples.is_flat(picture) and not self._warned:
+            self._warned = True
             self.log.write("warning", name="flat_sample", message=f"The sample {file_name} is one flat colour: the LoRA or the VAE may be broken. Try a lower learning rate, or bf16 in place of fp16.")
         return path
 

@@ -227,8 +227,7 @@ def attach(config: TrainConfig, base: BaseModel) -> Adapter:
     if config.adapter.unet:
         parts.append(method("unet", base.unet, PREFIXES["unet"], config.adapter, config.seed))
     if config.loop.gradient_checkpointing:
-        base.unet.enable_gradient_checkpointing()
-        base.text_encoder.gradient_checkpointing_enable({"use_reentrant": False})
+        base.family.checkpoint_gradients(base.unet, base.text_encoder)
     return Adapter(config.adapter.method, tuple(parts))
 
 

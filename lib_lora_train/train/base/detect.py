@@ -32,10 +32,11 @@ def inspect(path: Path, allow_pickle: bool = False, vae: Path | None = None) -> 
         )
     if info.family in REFUSALS:
         raise BaseError(f"{info.name} {REFUSALS[info.family]}.")
-    if info.inpainting:
-        raise BaseError(
-            f"{info.name} is an inpainting model (9 input channels), which is not trained on; choose the ordinary model it was made from."
-        )
+    channels = info.configs.get("unet", {}).get("in_channels", 4)
+    if channels != 4:
+        kind = "an inpainting model" if info.inpainting else "made for another task"
+        cure = "choose the ordinary model it was made from"
+        raise BaseError(f"{info.name} is {kind} ({channels} input channels), which is not trained on; {cure}.")
     for part in PARTS:
         if part not in info.configs and not (part == "vae" and vae):
             cure = "choose a VAE file in the VAE field" if part == "vae" else "choose a full checkpoint"
@@ -75,11 +76,8 @@ def _identify(path: Path, header: TensorHeader) -> BaseInfo:
     info = BaseInfo(path, "none", family, prediction, ztsnr, dtype=number_format(header.tensors))
     if family not in ("sd1", "sd2", "sdxl", "sdxl_refiner"):
         return info
-    inpainting = (
-        shapes[f"{UNET_PREFIX}input_blocks.0.0.weight"][1] == 9
-        if f"{UNET_PREFIX}input_blocks.0.0.weight" in shapes
-        else False
-    )
+    first = shapes.get(f"{UNET_PREFIX}input_blocks.0.0.weight", ())
+    inpainting = len(first) == 4 and first[1] == 9
     info = dataclasses.replace(info, layout="ldm", inpainting=inpainting, files=dict.fromkeys(PARTS, path))
     if family != "sd1":
         return info

@@ -28,7 +28,7 @@ class LoadOptions:
     attention: str = "auto"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class BaseModel:
     """A loaded base. Its weights are frozen; adapters are put into `unet` and `text_encoder` in place.
 
@@ -90,6 +90,10 @@ class Family(Protocol):
 
     def encode_text(self, text_encoder: nn.Module, ids: Tensor, clip_skip: int = 1) -> Tensor:
         """Context [b, n * 77, d] for `ids` [b, n, 77]; `clip_skip` counts layers from the end, 1 is the last."""
+        ...
+
+    def checkpoint_gradients(self, unet: nn.Module, text_encoder: nn.Module) -> None:
+        """Trade time for memory in both models: activations are computed again for the backward pass."""
         ...
 
     def encode_images(self, vae: nn.Module, pixels: Tensor) -> tuple[Tensor, Tensor]:

@@ -42,7 +42,10 @@ def identify_folder(path: Path, allow_pickle: bool = False) -> BaseInfo:
 
 
 def weights_in(folder: Path, allow_pickle: bool = False) -> Path:
-    """The weight file of a part's folder; the plain one before its fp16 variant. Raises BaseError when there is none."""
+    """The weight file of a part's folder; the plain one before its fp16 variant.
+
+    Raises BaseError when there is none, or only a pickled one and those are not allowed.
+    """
     for suffix in (".safetensors", ".bin"):
         for variant in _VARIANTS:
             for stem in _STEMS:

@@ -29,8 +29,8 @@ class BaseInfo:
     zero_terminal_snr: bool = False
     inpainting: bool = False
     dtype: str = ""
-    configs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    files: Mapping[str, Path] = field(default_factory=dict)
+    configs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict[str, Mapping[str, Any]])
+    files: Mapping[str, Path] = field(default_factory=dict[str, Path])
 
     @property
     def name(self) -> str:

@@ -83,4 +83,4 @@ def write_tensors(
             if name != given or shape != tuple(tensor.shape):
                 raise ValueError(f"{given} {tuple(tensor.shape)} came where {name} {shape} was announced")
             plain = tensor.detach().to(device="cpu", dtype=kind).contiguous()
-            stream.write(memoryview(plain.flatten().view(torch.uint8).numpy()))
+            stream.write(plain.flatten().view(torch.uint8).numpy().data)

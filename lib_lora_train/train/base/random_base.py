@@ -68,7 +68,7 @@ class Widths:
 
 
 WIDTHS = {
-    "tiny": Widths(unet=(32, 32, 32, 32), vae=(32, 32, 32, 32), text=32, text_layers=2, text_heads=2),
+    "tiny": Widths(unet=(32, 32, 64, 64), vae=(32, 32, 32, 32), text=32, text_layers=2, text_heads=2),
     "narrow": Widths(unet=(32, 64, 128, 128), vae=(32, 64, 64, 64), text=128, text_layers=12, text_heads=2),
     "full": Widths(unet=(320, 640, 1280, 1280), vae=(128, 256, 512, 512), text=768, text_layers=12, text_heads=12),
 }

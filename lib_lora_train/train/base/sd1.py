@@ -4,14 +4,15 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from accelerate import init_empty_weights
-from diffusers import AutoencoderKL, UNet2DConditionModel
 from diffusers.models.attention_processor import AttnProcessor, AttnProcessor2_0
+from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel
 
@@ -22,7 +23,7 @@ from lib_lora_train.train.base.info import PARTS, BaseInfo
 from lib_lora_train.train.base.names import Candidates, diffusers_candidates, ldm_candidates
 from lib_lora_train.train.base.schedule import alphas_cumprod
 from lib_lora_train.train.base.signatures import VAE_PREFIX
-from lib_lora_train.train.base.tensors import TensorFile, fill, open_tensors
+from lib_lora_train.train.base.tensors import Match, TensorFile, fill, match, open_tensors
 from lib_lora_train.train.base.tokenizer import ClipTokenizer, tokenizer_for
 from lib_lora_train.train.errors import BaseError, ConfigError
 
@@ -67,8 +68,8 @@ class SD1:
         tokenizer = tokenizer_for(info)
         _check_attention(options.attention)
         files = {path: open_tensors(path, allow_pickle) for path in dict.fromkeys(info.files.values())}
-        used: set[str] = set()
-        parts: dict[str, Any] = {}
+        models: dict[str, Any] = {}
+        found: dict[str, Match] = {}
         for part in PARTS:
             if part == "vae" and vae is not None:
                 config, file, candidates = open_vae(vae, allow_pickle)
@@ -76,16 +77,18 @@ class SD1:
                 config, file = info.configs[part], files[info.files[part]]
                 candidates = ldm_candidates(part, config) if info.layout == "ldm" else diffusers_candidates(part)
             with init_empty_weights():
-                model = build(part, config, options.attention)
-            dtype = options.dtype if part != "vae" else vae_dtype(options)
-            used |= fill(model, file, candidates, dtype, options.device)
-            parts[part] = model.requires_grad_(False).eval()
-        _check_together(info, parts)
-        _set_attention(parts["unet"], options.attention)
+                models[part] = build(part, config, options.attention)
+            found[part] = match(models[part], file, candidates)
+        _check_together(info, models, vae)
+        for part, model in models.items():  # all is known to fit: only now is memory used
+            fill(model, found[part], vae_dtype(options) if part == "vae" else options.dtype, options.device)
+            model.requires_grad_(False).eval()
+        _set_attention(models["unet"], options.attention)
+        used = {name for one in found.values() for name in one.places}
         return BaseModel(
             family=self,
             info=info,
-            **parts,
+            **models,
             tokenizer=tokenizer,
             prediction=info.prediction,
             zero_terminal_snr=info.zero_terminal_snr,
@@ -108,6 +111,15 @@ class SD1:
             )
         hidden = text_encoder(ids.flatten(0, 1), output_hidden_states=True).hidden_states[-clip_skip]
         return bare.text_model.final_layer_norm(hidden).unflatten(0, ids.shape[:2]).flatten(1, 2)
+
+    def checkpoint_gradients(self, unet: nn.Module, text_encoder: nn.Module) -> None:
+        """Compute activations twice; gradients are the same as without, also where the input layer is frozen."""
+        models: Any = (unet, text_encoder)
+        models[0].enable_gradient_checkpointing()
+        # The library's default way gives no gradient at all behind frozen embeddings.
+        models[1].gradient_checkpointing_enable({"use_reentrant": False})
+        for model in models:
+            model.train()  # both check this; SD 1.x has no dropout that it would wake
 
     @torch.no_grad()
     def encode_images(self, vae: nn.Module, pixels: Tensor) -> tuple[Tensor, Tensor]:
@@ -140,7 +152,7 @@ def build(part: str, config: Mapping[str, Any], attention: str = "auto") -> nn.M
             return CLIPTextModel(CLIPTextConfig(**fields, attn_implementation="sdpa" if fused else "eager"))
         model: Any = UNet2DConditionModel if part == "unet" else AutoencoderKL
         return model.from_config(fields)
-    except (TypeError, ValueError, KeyError, ZeroDivisionError) as error:
+    except (TypeError, ValueError, KeyError, ArithmeticError, RuntimeError) as error:
         raise BaseError(f"This base's {part} cannot be built ({str(error)[:120]}); choose another base.") from error
 
 
@@ -193,28 +205,19 @@ def _set_attention(unet: Any, attention: str) -> None:
         unet.set_attn_processor(AttnProcessor() if attention == "eager" else AttnProcessor2_0())
 
 
-def _check_together(info: BaseInfo, parts: Mapping[str, Any]) -> None:
-    wanted, width = parts["unet"].config.cross_attention_dim, parts["text_encoder"].config.hidden_size
-    if wanted != width:
-        raise BaseError(
-            f"{info.name} does not fit together: its U-Net takes {wanted} numbers a token, its text encoder gives {width}; choose another file."
-        )
-    channels, latent = parts["unet"].config.in_channels, parts["vae"].config.latent_channels
-    if channels != latent:
-        raise BaseError(
-            f"{info.name} does not fit its VAE: the U-Net takes {channels} channels, the VAE gives {latent}; choose an SD 1.x VAE."
-        )
+def _check_together(info: BaseInfo, models: Mapping[str, Any], vae: Path | None) -> None:
+    unet, text, vae_config = models["unet"].config, models["text_encoder"].config, models["vae"].config
+    if unet.cross_attention_dim != text.hidden_size:
+        fault = f"its U-Net takes {unet.cross_attention_dim} numbers a token, its text encoder gives {text.hidden_size}"
+        raise BaseError(f"{info.name} does not fit together: {fault}; choose another file.")
+    scale = vae_config.scaling_factor
+    if unet.in_channels != vae_config.latent_channels or abs(scale - sd1_config.LATENT_SCALE) > 1e-6:
+        name = vae.name if vae else f"The VAE of {info.name}"
+        fault = f"({vae_config.latent_channels} channels scaled by {scale:g}, {unet.in_channels} by 0.18215 are needed)"
+        raise BaseError(f"{name} is of another family {fault}; choose an SD 1.x VAE in the VAE field.")
 
 
-def _extras(files: Any, used: set[str], replaced_vae: bool) -> tuple[str, ...]:
+def _extras(files: Iterable[TensorFile], used: set[str], replaced_vae: bool) -> tuple[str, ...]:
     ignored = (*_IGNORED, VAE_PREFIX) if replaced_vae else _IGNORED
-    names = (name for file in files for name in file.header.tensors)
-    return tuple(
-        sorted(
-            {
-                name
-                for name in names
-                if name not in used and not name.startswith(ignored) and not name.endswith(_IGNORED_ENDS)
-            }
-        )
-    )
+    names = {name for file in files for name in file.header.tensors} - used
+    return tuple(sorted(name for name in names if not name.startswith(ignored) and not name.endswith(_IGNORED_ENDS)))

@@ -17,13 +17,15 @@ LATENT_SCALE = 0.18215
 UNET_HEADS = 8
 TEXT_HEAD_WIDTH = 64
 GROUPS = 32
+STATABLE = frozenset({"attention_head_dim", "num_attention_heads", "norm_num_groups", "hidden_act"})
 
 
 def infer(shapes: Shapes, path: Path, metadata: Mapping[str, str]) -> dict[str, dict[str, Any]]:
     """Configs of the parts found in an LDM layout: keys "unet", "text_encoder", "vae" where the tensors are there.
 
     What shapes cannot tell (numbers of heads) is SD 1.x's own, unless the file's metadata or `NAME.json` beside it
-    has a `lora_loop.config`: a table part → {field: value}. Raises BaseError when a shape makes no such model.
+    has a `lora_loop.config`: a table part → {field: value} for the fields of STATABLE.
+    Raises BaseError when a shape makes no such model.
     """
     configs: dict[str, dict[str, Any]] = {}
     try:
@@ -35,13 +37,13 @@ def infer(shapes: Shapes, path: Path, metadata: Mapping[str, str]) -> dict[str, 
                 configs["text_encoder"] = text_config(shapes, prefix)
         if f"{VAE_PREFIX}decoder.conv_in.weight" in shapes:
             configs["vae"] = vae_config(shapes, VAE_PREFIX)
-    except (KeyError, IndexError) as error:
+    except (KeyError, IndexError, ValueError) as error:
         raise BaseError(
             f"{path.name} is no complete SD 1.x checkpoint: {error} is missing or has another form; choose another file."
         ) from error
     for part, fields in _stated(path, metadata).items():
         if part in configs:
-            configs[part].update(fields)
+            configs[part].update({name: value for name, value in fields.items() if name in STATABLE})
     return configs
 
 
@@ -52,6 +54,7 @@ def unet_config(shapes: Shapes) -> dict[str, Any]:
     ]
     last = max(int(match[1]) for name in shapes if (match := re.match(r"input_blocks\.(\d+)\.", name)))
     stride = min(samplers, default=last + 1)
+    _check_count("input_blocks", stride, shapes)
     starts = [1, *(index + 1 for index in sorted(samplers))]
     attention = [f"input_blocks.{start}.1.proj_in.weight" in shapes for start in starts]
     to_key = next((shape for name, shape in shapes.items() if name.endswith("attn2.to_k.weight")), None)
@@ -75,12 +78,14 @@ def text_config(shapes: Shapes, prefix: str) -> dict[str, Any]:
     """CLIPTextConfig's fields. Raises KeyError naming a missing tensor."""
     rows, width = shapes[f"{prefix}embeddings.token_embedding.weight"]
     pattern = re.compile(re.escape(prefix) + r"encoder\.layers\.(\d+)\.")
+    layers = 1 + max((int(match[1]) for name in shapes if (match := pattern.match(name))), default=0)
+    _check_count("encoder.layers", layers, shapes)
     return {
         "vocab_size": rows,
         "hidden_size": width,
         "projection_dim": width,
         "intermediate_size": shapes[f"{prefix}encoder.layers.0.mlp.fc1.weight"][0],
-        "num_hidden_layers": 1 + max((int(match[1]) for name in shapes if (match := pattern.match(name))), default=0),
+        "num_hidden_layers": layers,
         "num_attention_heads": max(1, width // TEXT_HEAD_WIDTH),
         "max_position_embeddings": shapes[f"{prefix}embeddings.position_embedding.weight"][0],
         "hidden_act": "quick_gelu",
@@ -98,18 +103,26 @@ def vae_config(shapes: Shapes, prefix: str = "") -> dict[str, Any]:
     if not found:
         raise KeyError(f"{prefix}encoder.down.0.block.0.conv1.weight")
     count = 1 + max(level for level, _ in found)
+    resnets = 1 + max(index for _, index in found)
+    _check_count("encoder.down", count * resnets, shapes)
     return {
         "sample_size": 512,
         "in_channels": shapes[f"{prefix}encoder.conv_in.weight"][1],
         "out_channels": shapes[f"{prefix}decoder.conv_out.weight"][0],
         "latent_channels": shapes[f"{prefix}decoder.conv_in.weight"][1],
         "block_out_channels": [found[level, 0][0] for level in range(count)],
-        "layers_per_block": 1 + max(index for _, index in found),
+        "layers_per_block": resnets,
         "down_block_types": ["DownEncoderBlock2D"] * count,
         "up_block_types": ["UpDecoderBlock2D"] * count,
         "norm_num_groups": GROUPS,
         "scaling_factor": LATENT_SCALE,
     }
+
+
+def _check_count(name: str, count: int, shapes: Shapes) -> None:
+    """A number in a name may claim any size; there cannot be more layers than tensors."""
+    if not 1 < count + 1 <= len(shapes):
+        raise KeyError(f"{name}.{count}")
 
 
 def _stated(path: Path, metadata: Mapping[str, str]) -> dict[str, dict[str, Any]]:

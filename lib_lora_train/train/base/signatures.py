@@ -95,8 +95,8 @@ def _ldm_family(shapes: Shapes, prefix: str) -> str:
     if label is not None:
         if _any(shapes, "conditioner.embedders.1."):
             return "sdxl"
-        refiner = _any(shapes, "conditioner.embedders.0.model.") or label[-1] == 2560
-        return "sdxl_refiner" if refiner else "sdxl" if label[-1] == 2816 else "unknown"
+        refiner = _any(shapes, "conditioner.embedders.0.model.") or label[-1:] == (2560,)
+        return "sdxl_refiner" if refiner else "sdxl" if label[-1:] == (2816,) else "unknown"
     # SD 2 projects with linear layers where SD 1 has 1x1 convolutions, whatever the widths.
     projections = [
         shape for name, shape in shapes.items() if name.startswith(prefix) and name.endswith(".proj_in.weight")

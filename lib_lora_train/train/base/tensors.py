@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from lib_lora_train.files.safetensors_header import TensorEntry, TensorHeader
 from lib_lora_train.train.base.header import PICKLES, header_of
@@ -66,7 +67,7 @@ class TensorFile:
                 f"{name} in {self.path.name} is stored as {entry.dtype}, which cannot be trained on; choose an fp16 or fp32 file."
             )
         data = torch.empty(entry.end - entry.start, dtype=torch.uint8)
-        rest = memoryview(data.numpy())  # pyright: ignore[reportArgumentType]
+        rest = data.numpy().data
         stream.seek(entry.start)
         while rest:
             count = stream.readinto(rest)
@@ -101,27 +102,19 @@ def open_tensors(path: Path, allow_pickle: bool = False) -> TensorFile:
     return TensorFile(path, TensorHeader(entries, {}), tensors)
 
 
-def fill(
-    model: torch.nn.Module, file: TensorFile, candidates: Candidates, dtype: torch.dtype, device: torch.device | str
-) -> set[str]:
-    """Give each tensor of `model` (built without memory) its value from `file`; returns the names used.
+@dataclass(frozen=True)
+class Match:
+    """Where each tensor of a model lies: `places` maps names in `file` to names in the model."""
 
-    Names and shapes are all checked before the first read. A 1x1 convolution and a linear layer are taken for the
-    same. Raises BaseError naming the first tensors that are missing or do not fit.
+    file: TensorFile
+    places: Mapping[str, str]
+
+
+def match(model: nn.Module, file: TensorFile, candidates: Candidates) -> Match:
+    """Find each tensor of `model` in `file`; names and shapes only. A 1x1 convolution and a linear layer are alike.
+
+    Raises BaseError naming the first tensors that are missing or do not fit.
     """
-    places = _places(model, file, candidates)
-    shapes = {name: tensor.shape for name, tensor in model.state_dict().items()}
-    state = {
-        places[found]: tensor.to(device=device, dtype=dtype).view(shapes[places[found]])
-        for found, tensor in file.read(places)
-    }
-    model.load_state_dict(state, strict=True, assign=True)
-    model.to(device)  # buffers that are in no file
-    return set(places)
-
-
-def _places(model: torch.nn.Module, file: TensorFile, candidates: Candidates) -> dict[str, str]:
-    """Name in the file → name in the model."""
     entries = file.header.tensors
     places: dict[str, str] = {}
     missing: list[str] = []
@@ -131,16 +124,25 @@ def _places(model: torch.nn.Module, file: TensorFile, candidates: Candidates) ->
         if found is None:
             missing.append(names[0])
         elif _bare(entries[found].shape) != _bare(tuple(tensor.shape)):
-            wanted, has = list(tensor.shape), list(entries[found].shape)
-            raise BaseError(
-                f"{file.path.name} does not fit together: {found} is {has} where {wanted} belongs; choose another file."
-            )
+            fault = f"{found} is {list(entries[found].shape)} where {list(tensor.shape)} belongs"
+            raise BaseError(f"{file.path.name} does not fit together: {fault}; choose another file.")
         else:
             places[found] = name
     if missing:
         first = ", ".join(missing[:3]) + (f" and {len(missing) - 3} more" if len(missing) > 3 else "")
         raise BaseError(f"{file.path.name} is no complete checkpoint: it lacks {first}; choose another file.")
-    return places
+    return Match(file, places)
+
+
+def fill(model: nn.Module, found: Match, dtype: torch.dtype, device: torch.device | str) -> None:
+    """Give each tensor of `model` (built without memory) its value, in `dtype` on `device`, one at a time."""
+    shapes = {name: tensor.shape for name, tensor in model.state_dict().items()}
+    state: dict[str, torch.Tensor] = {}
+    for stored, tensor in found.file.read(found.places):
+        name = found.places[stored]
+        state[name] = tensor.to(device=device, dtype=dtype).view(shapes[name])
+    model.load_state_dict(state, strict=True, assign=True)
+    model.to(device)  # buffers that are in no file
 
 
 def _bare(shape: tuple[int, ...]) -> tuple[int, ...]:

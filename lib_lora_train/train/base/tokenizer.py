@@ -105,15 +105,12 @@ def tokenizer_for(info: BaseInfo) -> ClipTokenizer:
     """
     own = info.path / "tokenizer" if info.layout == "diffusers" else info.path.with_suffix(".tokenizer")
     tokenizer = load_tokenizer(own if (own / "vocab.json").is_file() else PACKAGED)
-    rows = int(info.configs["text_encoder"]["vocab_size"])
+    rows = int(info.configs["text_encoder"].get("vocab_size", PACKAGED_SIZE))
     # Embeddings longer than CLIP's vocabulary hold learned words at the end, which captions just never name.
     if rows == tokenizer.size or (rows > tokenizer.size >= PACKAGED_SIZE):
         return tokenizer
-    cure = (
-        f"put the base's own vocab.json and merges.txt into {own.name} beside it"
-        if own != tokenizer.folder
-        else "copy that folder again"
-    )
+    place = f"put the base's own vocab.json and merges.txt into {own.name} beside it"
+    cure = "copy that folder again" if own == tokenizer.folder else place
     raise BaseError(
         f"{info.name} knows {rows:,} tokens, but its tokenizer ({tokenizer.folder.name}) has {tokenizer.size:,}; {cure}."
     )

@@ -48,7 +48,8 @@ def bucket_sizes(resolution: int, shortest: int, longest: int, step: int) -> tup
 
 def place(size: Size, config: DatasetConfig) -> Placement:
     """The placement of a photo of upright `size` with a centred crop."""
-    chosen = _nearest(size, config) if config.buckets else _square(config)
+    limits = (config.resolution, config.bucket_min, config.bucket_max, config.bucket_step)
+    chosen = _nearest(size, limits) if config.buckets else _square(config)
     if not config.upscale and (size[0] < chosen[0] or size[1] < chosen[1]):
         chosen = _fillable(size, chosen, config)
     return _cover(size, chosen)
@@ -59,9 +60,10 @@ def is_enlarged(size: Size, placement: Placement) -> bool:
     return placement.resized[0] > size[0] or placement.resized[1] > size[1]
 
 
-def _nearest(size: Size, config: DatasetConfig) -> Size:
+@lru_cache(maxsize=100_000)
+def _nearest(size: Size, limits: tuple[int, int, int, int]) -> Size:
     """kohya's choice: the very size if there is such a bucket, else the nearest ratio, the first of equals."""
-    sizes = bucket_sizes(config.resolution, config.bucket_min, config.bucket_max, config.bucket_step)
+    sizes = bucket_sizes(*limits)
     if size in sizes:
         return size
     ratio = size[0] / size[1]

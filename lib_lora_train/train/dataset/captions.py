@@ -10,6 +10,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterable
+from functools import lru_cache
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -62,9 +63,14 @@ def words_of(stem: str) -> str:
 
 
 def expand(template: str, seed: int) -> str:
-    """One prompt of a template of the prompt language. Raises that language's error, which names the place."""
-    prompt: Any = importlib.import_module("lib_lora_train.prompt")
-    return str(prompt.expand(template, seed=seed))
+    """One prompt of a template of the prompt language. Raises PromptError, which names the place."""
+    return str(_expander().draw(template, seed).text)
+
+
+@lru_cache(maxsize=1)
+def _expander() -> Any:
+    """The prompt language is loaded only where captions are templates. Captions have no wildcard files."""
+    return importlib.import_module("lib_lora_train.prompt").Expander()
 
 
 def tag_frequency(photos: Iterable[Photo], config: DatasetConfig, trigger: str) -> dict[str, dict[str, int]]:

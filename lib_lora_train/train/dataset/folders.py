@@ -86,12 +86,14 @@ def layout(path: str, regularisation: str) -> Layout:
     return Layout(images, beside, tuple(understood))
 
 
-def walk(root: Path) -> Iterator[Folder]:
+def walk(root: Path, without: Path | None = None) -> Iterator[Folder]:
     """Every folder from `root` down that has photos or unused files, sorted by name. Links are followed once.
+
+    `without` is left out: regularisation photos may lie within the dataset's folder.
 
     Raises DiskError when the drive goes away, DatasetError when a folder may not be read.
     """
-    seen: set[str] = set()
+    seen = {os.path.realpath(without)} if without else set[str]()
 
     def visit(path: Path, parts: tuple[str, ...]) -> Iterator[Folder]:
         real = os.path.realpath(path)
@@ -145,6 +147,8 @@ def _sort(entries: list[os.DirEntry[str]], folder: Folder) -> list[str]:
             continue
         if entry.is_dir():
             below.append(name)
+        elif not entry.is_file() and not entry.is_symlink():
+            continue  # a pipe or a device would never end
         elif suffix in SUFFIXES:
             folder.pictures.append(name)
         elif suffix in CAPTION_SUFFIXES:

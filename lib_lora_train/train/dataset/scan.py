@@ -21,6 +21,7 @@ from lib_lora_train.train.dataset.caption_files import Caption
 from lib_lora_train.train.dataset.folders import Folder, Layout, layout, walk
 from lib_lora_train.train.dataset.photos import Dataset, Photo, Problem, counted, listed
 from lib_lora_train.train.dataset.sizes import size_problems
+from lib_lora_train.train.errors import DatasetError
 
 Progress = Callable[[int, int, str], None]
 """Called with (done, total, what is being done). An exception that it raises cancels, and comes out unchanged."""
@@ -55,11 +56,11 @@ def scan(config: DatasetConfig, trigger: str, progress: Progress | None = None, 
     """
     where = layout(config.path, config.regularisation)
     seen: Counter[str] = Counter()
-    own = _read_set(where.root, config, trigger, progress, seen)
+    own = _read_set(tuple(walk(where.root, where.regularisation)), config, trigger, progress, seen)
     beside = _Set((), (), ())
     if where.regularisation is not None:
         words = replace(config, repeats=0)
-        beside = _read_set(where.regularisation, words, class_word, progress, seen, is_regularisation=True)
+        beside = _read_set(tuple(walk(where.regularisation)), words, class_word, progress, seen, is_regularisation=True)
     problems = [*own.problems, *beside.problems, *_duplicates(own.photos, beside.photos)]
     problems += [
         *_nothing(own, where),
@@ -71,7 +72,7 @@ def scan(config: DatasetConfig, trigger: str, progress: Progress | None = None, 
 
 
 def _read_set(
-    root: Path,
+    folders: tuple[Folder, ...],
     config: DatasetConfig,
     trigger: str,
     progress: Progress | None,
@@ -79,7 +80,6 @@ def _read_set(
     *,
     is_regularisation: bool = False,
 ) -> _Set:
-    folders = tuple(walk(root))
     files = [(folder, name) for folder in folders for name in folder.pictures]
     photos: list[Photo] = []
     broken: list[Problem] = []
@@ -118,8 +118,10 @@ def _look(files: Sequence[tuple[Folder, str]]) -> Iterator[tuple[Folder, str, tu
 
     def look(file: tuple[Folder, str]) -> tuple[Header, str] | str:
         path = file[0].path / file[1]
+        if path.is_symlink() and not path.exists():
+            return "it is a link that leads nowhere; put the file itself there."
         try:
-            return probe(path), patiently(path.name, lambda: _hash(path))
+            return patiently(path.name, lambda: (probe(path), _hash(path)))
         except ImageError as error:
             return str(error)
         except PermissionError:
@@ -174,7 +176,10 @@ def _captioned(photo: Photo, folder: Folder, captions: dict[str, Caption]) -> Ph
         return photo
     name = folder.name_of(file)
     if name not in captions:
-        captions[name] = caption_files.read(folder.path / file)
+        try:
+            captions[name] = caption_files.read(folder.path / file)
+        except PermissionError:
+            raise DatasetError(f"The caption {name} may not be read; change its permissions.") from None
     text = captions[name].text
     return replace(photo, caption=text, caption_file=name) if text else photo
 

@@ -5,6 +5,7 @@ Plain children with pipes, not `multiprocessing`: that would import the WebUI's 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import queue
@@ -93,9 +94,10 @@ def examine(photos: Sequence[Photo], background: str, workers: int = 0) -> Itera
     try:
         yield from zip(photos, pool.map(ask, photos), strict=True)
     finally:
+        pool.shutdown(wait=False, cancel_futures=True)
         for child in children:
-            child.close()
-        pool.shutdown(wait=True, cancel_futures=True)
+            child.kill()
+        pool.shutdown(wait=True)
         for child in children:  # a task that was already under way may have started its child again
             child.close()
 
@@ -107,7 +109,7 @@ class _Child:
         self._process: subprocess.Popen[str] | None = None
 
     def ask(self, photo: Photo, background: str) -> Examined:
-        process = self._process if self._process and self._process.poll() is None else self._start()
+        process = self._process or self._start()
         late = threading.Timer(TIMEOUT_S, process.kill)
         late.start()
         try:
@@ -115,7 +117,7 @@ class _Child:
         finally:
             late.cancel()
         if answer is None:
-            process.wait()
+            self.close()
             return Examined("it makes the picture decoder crash or hang; save it again with another program.")
         if answer.get("gone"):
             raise DiskError(str(answer["error"]))
@@ -124,10 +126,21 @@ class _Child:
             str(answer.get("error", "")), int(bits, 16) if bits else None, float(answer.get("sharpness", 1.0))
         )
 
-    def close(self) -> None:
+    def kill(self) -> None:
+        """End the process; whoever waits for its answer then gets none."""
         if self._process is not None:
             self._process.kill()
+
+    def close(self) -> None:
+        """End the process and release its pipes; nobody may be waiting for it."""
+        self.kill()
+        if self._process is not None:
             self._process.wait()
+            for pipe in (self._process.stdin, self._process.stdout):
+                if pipe is not None:
+                    with contextlib.suppress(OSError):  # an unsent question to the dead
+                        pipe.close()
+            self._process = None
 
     def _start(self) -> subprocess.Popen[str]:
         self._process = subprocess.Popen(
@@ -136,6 +149,7 @@ class _Child:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             cwd=_PACKAGE_ROOT,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry)},
             encoding="ascii",
             creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
         )
