@@ -73,7 +73,7 @@ def prepare(job: Job, log: EventLog) -> Run:
     device = open_device(config.loop)
     material = _material(job, config, log)
     log.write("state", status="loading", message=f"Loading {Path(config.base.path).name} on {device.name()} in {device.precision}.")
-    options = LoadOptions(dtype=device.weights, device=device.torch, attention=config.loop.attention)
+    options = LoadOptions(dtype=device.weights, device=device.torch, attention=config.loop.attention, deterministic=config.loop.deterministic)
     base = load_base(config.base, options, config.objective.zero_terminal_snr)
     material.identity["base"] = base.hashes.sha256
     _same_base(job, material.snapshot, base)

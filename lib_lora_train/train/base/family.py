@@ -26,6 +26,8 @@ class LoadOptions:
     vae_dtype: torch.dtype = torch.float32
     device: torch.device | str = "cpu"
     attention: str = "auto"
+    deterministic: bool = False
+    """Avoid kernels whose gradients differ from run to run (the fused one under the text encoder's mask)."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -77,7 +77,8 @@ class SD1:
                 config, file = info.configs[part], files[info.files[part]]
                 candidates = ldm_candidates(part, config) if info.layout == "ldm" else diffusers_candidates(part)
             with init_empty_weights():
-                models[part] = build(part, config, options.attention)
+                kernel = "eager" if part == "text_encoder" and options.deterministic else options.attention
+                models[part] = build(part, config, kernel)
             found[part] = match(models[part], file, candidates)
         _check_together(info, models, vae)
         for part, model in models.items():  # all is known to fit: only now is memory used
