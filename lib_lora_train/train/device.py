@@ -45,6 +45,9 @@ def open_device(config: LoopConfig) -> Device:
     accelerator = Accelerator(mixed_precision={"fp32": "no"}.get(precision, precision))
     torch.use_deterministic_algorithms(config.deterministic, warn_only=True)
     torch.utils.deterministic.fill_uninitialized_memory = False  # a debugging aid that costs half as much time again
+    if hasattr(torch.backends.cuda, "enable_cudnn_sdp"):
+        # Chosen first on Hopper cards, it plans anew for each shape and its gradients differ from run to run.
+        torch.backends.cuda.enable_cudnn_sdp(False)
     torch.backends.cudnn.benchmark = not config.deterministic
     weights = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}[precision]
     return Device(accelerator, precision, weights)
