@@ -43,20 +43,31 @@ def open_device(config: LoopConfig) -> Device:
     if precision == "fp16" and kind == "cpu":
         raise ConfigError("loop.precision = 'fp16' does not train on a CPU; use fp32 or auto.")
     accelerator = Accelerator(mixed_precision={"fp32": "no"}.get(precision, precision))
-    torch.use_deterministic_algorithms(config.deterministic, warn_only=True)
-    torch.utils.deterministic.fill_uninitialized_memory = False  # a debugging aid that costs half as much time again
-    if hasattr(torch.backends.cuda, "enable_cudnn_sdp"):
-        # Chosen first on Hopper cards, it plans anew for each shape and its gradients differ from run to run.
-        torch.backends.cuda.enable_cudnn_sdp(False)
-    torch.backends.cudnn.benchmark = not config.deterministic
+    _set_determinism(config.deterministic)
     weights = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}[precision]
     return Device(accelerator, precision, weights)
+
+
+def _set_determinism(wanted: bool) -> None:
+    """Kernels whose results do not differ from run to run, where `wanted`; the quickest ones otherwise."""
+    torch.use_deterministic_algorithms(wanted)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # a debugging aid that costs half as much time again
+    torch.backends.cudnn.benchmark = not wanted
+    # Of the fused attention kernels only flash attention has gradients that do not differ.
+    torch.backends.cuda.enable_mem_efficient_sdp(not wanted)
+    if hasattr(torch.backends.cuda, "enable_cudnn_sdp"):
+        torch.backends.cuda.enable_cudnn_sdp(False)  # chosen first on Hopper cards, it plans anew for each shape
 
 
 def _best(kind: str) -> str:
     if kind != "cuda":
         return "fp32"
     return "bf16" if torch.cuda.is_bf16_supported() else "fp16"
+
+
+def is_not_deterministic(error: BaseException) -> bool:
+    """Whether `error` says that a kernel has no deterministic form."""
+    return "deterministic" in str(error)
 
 
 def is_out_of_memory(error: BaseException) -> bool:

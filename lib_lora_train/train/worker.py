@@ -10,7 +10,7 @@ import traceback
 from pathlib import Path
 
 from lib_lora_train.errors import LoraLoopError
-from lib_lora_train.train.errors import OutOfMemory, Stopped
+from lib_lora_train.train.errors import ConfigError, OutOfMemory, Stopped
 from lib_lora_train.train.events import EventLog
 from lib_lora_train.train.job import Job
 
@@ -95,6 +95,8 @@ def _train(job: Job, log: EventLog) -> None:
             loop.remember(run)
         raise
     except (torch.cuda.OutOfMemoryError, MemoryError, RuntimeError) as error:
+        if device.is_not_deterministic(error):
+            raise ConfigError("This card has no deterministic kernel for one of the model's operations: set loop.deterministic = false.") from error
         if not device.is_out_of_memory(error):
             raise
         if run is not None:
