@@ -180,20 +180,23 @@ def png_info(sample: Sample) -> PngImagePlugin.PngInfo:
 
 @torch.no_grad()
 def contexts(base: BaseModel, sample: Sample, clip_skip: int, device: torch.device) -> torch.Tensor:
-    """The encoded prompts [2, tokens, dim]: negative, positive, both as long as the longer one.
-
-    Emphasis is the WebUI's: each token's vector times its weight, then the prompt's mean as it was before.
-    """
+    """The encoded prompts [2, tokens, dim]: negative, positive, both as long as the longer one."""
     negative, positive = (weighted_chunks(base.tokenizer, text) for text in (sample.negative, sample.prompt))
     rows: list[torch.Tensor] = []
     for chunks in (negative, positive):
         chunks = chunks + weighted_chunks(base.tokenizer, "") * (max(len(negative), len(positive)) - len(chunks))
         ids = torch.tensor([[[token for token, _ in chunk] for chunk in chunks]], device=device)
-        weights = torch.tensor([weight for chunk in chunks for _, weight in chunk], device=device).view(1, -1, 1)
-        encoded = base.family.encode_text(base.text_encoder, ids, clip_skip).float()
-        heavy = encoded * weights
-        rows.append(heavy * (encoded.mean() / heavy.mean()))
+        rows.append(emphasised(base.family.encode_text(base.text_encoder, ids, clip_skip).float(), chunks))
     return torch.cat(rows)
+
+
+def emphasised(encoded: torch.Tensor, chunks: list[list[tuple[int, float]]]) -> torch.Tensor:
+    """The encoded prompt [1, tokens, dim] with each token's vector times its weight, its mean as it was before."""
+    weights = torch.tensor([weight for chunk in chunks for _, weight in chunk], device=encoded.device).view(1, -1, 1)
+    if (weights == 1).all():  # nothing to do, and the mean of a fresh model may be zero
+        return encoded
+    heavy = encoded * weights
+    return heavy * (encoded.mean() / heavy.mean())
 
 
 def weighted_chunks(tokenizer: ClipTokenizer, text: str) -> list[list[tuple[int, float]]]:
