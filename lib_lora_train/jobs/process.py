@@ -20,6 +20,7 @@ def start(job: Job, home: Path) -> subprocess.Popen[bytes]:
     Raises TrainerEnvironmentError when its packages are missing.
     """
     command, variables = trainer_command(home, WORKER, [str(job.folder)])
+    job.take()  # commands for an earlier process; those that come from now on are for this one
     alone: dict[str, Any] = {"start_new_session": True}
     if sys.platform == "win32":
         alone = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
@@ -35,10 +36,11 @@ def is_running(job: Job) -> bool:
     if not process:
         return False
     try:
-        started = _start_time(int(process["pid"]))
+        pid, began = int(process["pid"]), float(process["started"])
     except (KeyError, TypeError, ValueError):
         return False
-    return started is not None and abs(started - float(process["started"])) < 2.0
+    started = _start_time(pid)
+    return started is not None and abs(started - began) < 2.0
 
 
 def _start_time(pid: int) -> float | None:

@@ -9,12 +9,13 @@ from datetime import datetime
 from pathlib import Path
 
 from lib_lora_train import __version__
+from lib_lora_train.errors import LoraLoopError
 from lib_lora_train.files import atomic
 from lib_lora_train.files.roots import safe_name
 from lib_lora_train.train import config as configs
 from lib_lora_train.train.config import TrainConfig
 from lib_lora_train.train.errors import ConfigError, StateError
-from lib_lora_train.train.job import VERSION, Job
+from lib_lora_train.train.job import VERSION, Job, file_stamp
 
 
 def create(config: TrainConfig, home: Path, folder: Path | None = None) -> Job:
@@ -24,7 +25,7 @@ def create(config: TrainConfig, home: Path, folder: Path | None = None) -> Job:
     """
     if not config.name:
         raise ConfigError("name is empty: give the LoRA a name, such as name = \"ohwx-man\".")
-    _require_free_name(config)
+    _require_free_name(config, home)
     now = time.time()
     stamp = datetime.fromtimestamp(now).strftime("%Y%m%d-%H%M")
     target = folder or _free(home / "jobs", f"{stamp}-{safe_name(config.name)}")
@@ -44,6 +45,7 @@ def create(config: TrainConfig, home: Path, folder: Path | None = None) -> Job:
             "status": "queued",
             "config": values,
             "cache": str((home / "cache").resolve()),
+            "base_stamp": file_stamp(values["base"]["path"]),
         },
     )
     return job
@@ -57,17 +59,30 @@ def _free(folder: Path, name: str) -> Path:
     return path
 
 
-def _require_free_name(config: TrainConfig) -> None:
-    """Refuse to replace somebody else's LoRA in the host's folder, and say which name is free."""
-    if not config.save.copy_to or not Path(config.save.copy_to).is_dir():
+def _require_free_name(config: TrainConfig, home: Path) -> None:
+    """Refuse to replace another run's LoRA in the host's folder, there or still on its way, and say which name is free."""
+    if not config.save.copy_to:
         return
     pattern = re.compile(re.escape(config.name) + r"(-\d{6}|-step\d{8})?\.safetensors")
     taken = [path.name for path in Path(config.save.copy_to).glob("*.safetensors") if pattern.fullmatch(path.name)]
+    taken += [job.folder.name for job in every(home) if _will_write(job, config)]
     if taken:
         version = 2
         while any(Path(config.save.copy_to).glob(f"{config.name}-v{version}*.safetensors")):
             version += 1
-        raise ConfigError(f"name = {config.name!r}: {config.save.copy_to} has {taken[0]} already; call this one {config.name}-v{version}.")
+        raise ConfigError(f"name = {config.name!r} is taken in {config.save.copy_to} by {taken[0]}; call this one {config.name}-v{version}.")
+
+
+def _will_write(job: Job, config: TrainConfig) -> bool:
+    """Whether a job that is not over puts its files under the same names into the same folder."""
+    try:
+        other = job.config()
+        if job.read()["status"] in ("done", "failed"):
+            return False
+    except LoraLoopError:  # a broken job writes nothing
+        return False
+    target = Path.cwd() / config.save.copy_to
+    return other.name == config.name and bool(other.save.copy_to) and Path(other.save.copy_to) == target.resolve()
 
 
 def find(text: str, home: Path) -> Job:

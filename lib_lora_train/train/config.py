@@ -307,6 +307,11 @@ def _table_item(table: Mapping[str, options.Declared], name: str, text: str) -> 
     raise ConfigError(f"--set {name}: there is no such setting{f'; did you mean {near[0]}?' if near else '.'}")
 
 
+def changeable() -> str:
+    """The options that a resumed run may change, for people."""
+    return ", ".join(name for name, entry in known().items() if entry.option.on_resume)
+
+
 def changes(old: TrainConfig, new: TrainConfig) -> dict[str, tuple[Any, Any]]:
     """Options that differ, by dotted name: (old, new)."""
     before, after = _flat(dataclasses.asdict(old)), _flat(dataclasses.asdict(new))

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F  # noqa: N812 - torch's own convention
+import torch.nn.functional as F
 
 from lib_lora_train.train.config import ObjectiveConfig
 from lib_lora_train.train.randomness import draw, uniform

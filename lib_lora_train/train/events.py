@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
@@ -16,24 +17,28 @@ KINDS = ("state", "progress", "step", "sample", "saved", "warning", "error")
 
 @dataclass
 class EventLog:
-    """Appends events. A line is written in one call, so that a kill leaves at most one torn line, at the end."""
+    """Appends events. A line is written in one call, so that a kill leaves at most one torn line, at the end.
+
+    A disk that is full or gone loses events, never the run.
+    """
 
     path: Path
-    echo: bool = False
-    """Also print each line (the command line's `--json`)."""
     _descriptor: int = field(default=-1, init=False)
+    _torn: bool = field(default=False, init=False)
 
     def open(self) -> EventLog:
-        torn = self.path.exists() and self.path.stat().st_size > 0 and not self.path.read_bytes().endswith(b"\n")
+        self._torn = self.path.exists() and self.path.stat().st_size > 0 and not self.path.read_bytes().endswith(b"\n")
         self._descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-        if torn:
-            os.write(self._descriptor, b"\n")
         return self
 
     def write(self, kind: str, **fields: Any) -> None:
         """Append one event; `time` is the wall clock in seconds. Numbers that are not finite become texts."""
         line = json.dumps({"time": round(time.time(), 3), "kind": kind, **_plain(fields)}, ensure_ascii=False) + "\n"
-        os.write(self._descriptor, line.encode("utf-8"))
+        data = ("\n" * self._torn + line).encode("utf-8")
+        written = 0
+        with contextlib.suppress(OSError):
+            written = os.write(self._descriptor, data)
+        self._torn = self._torn if written == 0 else written < len(data)
 
     def close(self) -> None:
         if self._descriptor >= 0:

@@ -42,7 +42,8 @@ def write_lora(path: Path, adapter: Adapter, precision: str, metadata: Mapping[s
             raise NotFinite(f"{name} does not fit into {precision}; save as bf16 or fp32 (save.precision), or lower the learning rate.")
     model_hash, legacy = hashes(tensors, metadata)
     data = serialise(tensors, {**metadata, "sshs_model_hash": model_hash, "sshs_legacy_hash": legacy})
-    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic.disk_errors(path.name, path.parent):
+        path.parent.mkdir(parents=True, exist_ok=True)
     atomic.write_bytes(path, data)
     expected = {name: shape for part in adapter.parts for name, shape in part.targets.items()}
     matched = verify(path, expected)
@@ -90,7 +91,8 @@ def verify(path: Path, expected: Mapping[str, torch.Size]) -> int:
                 f"{path.name} does not fit its base: {len(odd)} keys are missing or strange, first {odd[0]}. This is a fault of ours, please report it; the training state is kept."
             )
         for name, shape in expected.items():
-            down, up = file.get_tensor(f"{name}.lora_down.weight"), file.get_tensor(f"{name}.lora_up.weight")
-            if (up.shape[0], down.shape[1:]) != (shape[0], shape[1:]) or not (down.isfinite().all() and up.isfinite().all()):
+            down, up, alpha = (file.get_tensor(f"{name}.{half}") for half in ("lora_down.weight", "lora_up.weight", "alpha"))
+            fits = (up.shape[0], up.shape[1], down.shape[1:], alpha.dim()) == (shape[0], down.shape[0], shape[1:], 0)
+            if not fits or not all(tensor.isfinite().all() for tensor in (down, up, alpha)):
                 raise TrainError(f"{path.name}: {name} has the wrong shape or broken numbers; the file on disk may be damaged, so save again.")
     return len(expected)

@@ -11,10 +11,11 @@ import torch
 from torch import nn
 
 from lib_lora_train.files import atomic
+from lib_lora_train.files.errors import DiskError
 from lib_lora_train.train import samples
 from lib_lora_train.train.adapters import Adapter
 from lib_lora_train.train.base.family import BaseModel
-from lib_lora_train.train.device import Device
+from lib_lora_train.train.device import Device, is_out_of_memory
 from lib_lora_train.train.events import EventLog
 from lib_lora_train.train.samples import Sample
 
@@ -38,7 +39,8 @@ class Gallery:
     def draw(self, mark: str, step: int, epoch: int) -> None:
         """Draw every prompt as `NAME-MARK-00.png`; the first time also without the LoRA, as `…-base.png`.
 
-        A picture that does not fit into memory is left out with a warning; one that shows nothing is warned about.
+        A picture that does not fit into memory or on the disk is left out with a warning; one that shows nothing is
+        warned about.
         """
         with _still(self.base.unet, self.base.text_encoder):
             for number, sample in enumerate(self.prompts):
@@ -55,14 +57,21 @@ class Gallery:
             with self.device.accelerator.autocast():
                 contexts = samples.contexts(self.base, sample, self.clip_skip, self.device.torch)
                 picture = samples.draw(self.base, sample, contexts, self.device.torch)
-        except torch.cuda.OutOfMemoryError:
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
             torch.cuda.empty_cache()
             self.log.write("warning", name="sample_memory", message=f"The sample {sample.width}x{sample.height} does not fit into memory and is left out; use a smaller --w and --h. Training goes on.")
             return None
-        self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / file_name
-        with atomic.replacing(path) as stream:
-            picture.save(stream, format="PNG", pnginfo=samples.png_info(sample))
+        try:
+            with atomic.disk_errors(file_name, self.folder):
+                self.folder.mkdir(parents=True, exist_ok=True)
+            with atomic.replacing(path) as stream:
+                picture.save(stream, format="PNG", pnginfo=samples.png_info(sample))
+        except DiskError as error:
+            self.log.write("warning", name="disk", message=f"{error} The sample is left out; training goes on.")
+            return None
         self.log.write("sample", file=file_name, step=step, epoch=epoch, prompt=sample.prompt, seed=sample.seed)
         if samples.is_flat(picture) and not self._warned:
             self._warned = True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,15 @@ from lib_lora_train.train.errors import StateError
 VERSION = 1
 STATUSES = ("queued", "running", "done", "stopped", "paused", "failed")
 COMMANDS = ("stop", "stop_after_epoch", "pause", "save_now", "sample_now")
+
+
+def file_stamp(path: str) -> list[int]:
+    """Size and time of change of a file, cheap signs that it is still the same; empty for what is no file."""
+    try:
+        found = Path(path).stat()
+    except OSError:
+        return []
+    return [found.st_size, found.st_mtime_ns] if stat.S_ISREG(found.st_mode) else []
 
 
 @dataclass(frozen=True)

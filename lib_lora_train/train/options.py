@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import json
 import math
+import re
 import types
 import typing
 from collections.abc import Iterator, Mapping
@@ -35,7 +37,7 @@ class Option:
     """May be changed when a run is resumed (it does not change what was already learned)."""
 
 
-def option(default: Any, help: str, **spec: Any) -> Any:  # noqa: A002 - the word that people see
+def option(default: Any, help: str, **spec: Any) -> Any:
     """A dataclass field that carries an `Option`. A list or dict default is copied for each config."""
     metadata = {_SPEC: Option(help=help, **spec)}
     if isinstance(default, (list, dict)):
@@ -136,18 +138,23 @@ def _article(kind: Any) -> str:
 def parse(text: str, kind: Any) -> Any:
     """The value that a command line's `key=text` means for an option of type `kind`; checked later by `build`.
 
-    A list is comma separated; "none" means None where None is allowed. What cannot be read stays text, so that
-    the type error names the field.
+    A list is comma separated, or JSON where its items hold commas; a table is `key=value` words. "none" means None
+    where None is allowed. What cannot be read stays text, so that the type error names the field.
     """
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin in (typing.Union, types.UnionType):
         if text.strip().lower() in ("none", ""):
             return None
         return parse(text, next(argument for argument in arguments if argument is not type(None)))
+    if origin is list and text.lstrip().startswith("["):
+        try:
+            return json.loads(text)
+        except ValueError:
+            return text
     if origin is list:
         return [parse(part.strip(), arguments[0]) for part in text.split(",") if part.strip()]
     if origin is dict:
-        pairs = (part.partition("=") for part in text.replace(",", " ").split())
+        pairs = (part.strip(", ").partition("=") for part in re.split(r"[\s,]+(?=[^\s,=]+=)", text) if part.strip(", "))
         return {key: number(value) for key, _, value in pairs}
     if kind is bool:
         return {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}.get(text.strip().lower(), text)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -76,7 +76,7 @@ def _flag(key: str, text: str) -> Any:
     return int(value) // 8 * 8 if key in "wh" else value
 
 
-_ATTENTION = re.compile(r"\\[()\[\]\\]|\(|\[|:\s*([+-]?[.\d]+)\s*\)|\)|\]|[^\\()\[\]:]+|:|\\")
+_ATTENTION = re.compile(r"\\[()\[\]\\]|\(|\[|:\s*([+-]?(?:\d+\.?\d*|\.\d+))\s*\)|\)|\]|[^\\()\[\]:]+|:|\\")
 
 
 def emphasis(prompt: str) -> list[tuple[str, float]]:
@@ -109,6 +109,11 @@ def emphasis(prompt: str) -> list[tuple[str, float]]:
         weigh(start, 1.1)
     for start in open_square:
         weigh(start, 1 / 1.1)
+    return _merged((text, weight) for text, weight in pieces)
+
+
+def _merged(pieces: Iterable[tuple[str, float]]) -> list[tuple[str, float]]:
+    """Neighbours of one weight as one piece; a prompt without any is one empty piece."""
     merged: list[tuple[str, float]] = []
     for text, weight in pieces:
         if merged and merged[-1][1] == weight:
@@ -156,8 +161,10 @@ def draw(base: BaseModel, sample: Sample, contexts: torch.Tensor, device: torch.
         without, with_prompt = base.family.predict(base.unet, inputs, times, contexts).cpu().chunk(2)
         latents = steps.step(without + sample.cfg * (with_prompt - without), timestep, latents, **extra).prev_sample
     home = base.vae.device  # the VAE waits on the CPU while latents come from the cache
-    pixels = base.family.decode(base.vae.to(device), latents.to(device)).cpu()[0]
-    base.vae.to(home)
+    try:
+        pixels = base.family.decode(base.vae.to(device), latents.to(device)).cpu()[0]
+    finally:  # also when it does not fit into memory: training needs the place
+        base.vae.to(home)
     return Image.fromarray(((pixels / 2 + 0.5).clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0).numpy())
 
 

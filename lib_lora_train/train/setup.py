@@ -9,7 +9,7 @@ import os
 import shutil
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,7 @@ from lib_lora_train.train.errors import BaseError, ConfigError, StateError
 from lib_lora_train.train.events import EventLog
 from lib_lora_train.train.feed import Feed
 from lib_lora_train.train.gallery import Gallery
-from lib_lora_train.train.job import Job
+from lib_lora_train.train.job import Job, file_stamp
 from lib_lora_train.train.loop import Run
 from lib_lora_train.train.metadata import Facts
 from lib_lora_train.train.randomness import draw
@@ -70,6 +70,7 @@ def prepare(job: Job, log: EventLog) -> Run:
     )
     _probe_folders(job, config)
     inspect(Path(config.base.path), config.base.allow_pickle, Path(config.base.vae) if config.base.vae else None)
+    _tell_of_another_base(job, config, log)
     device = open_device(config.loop)
     material = _material(job, config, log)
     log.write("state", status="loading", message=f"Loading {Path(config.base.path).name} on {device.name()} in {device.precision}.")
@@ -87,7 +88,9 @@ def prepare(job: Job, log: EventLog) -> Run:
     if material.snapshot:
         _restore(material.snapshot, adapter, optimizer, device)
     elif config.adapter.start_from:
-        start_from(adapter, Path(config.adapter.start_from))
+        unused = start_from(adapter, Path(config.adapter.start_from))
+        if unused:
+            log.write("warning", name="start_from", message=f"{len(unused)} tensors of {Path(config.adapter.start_from).name} are left out, first {unused[0]}: this run trains no such modules. Turn on adapter.text_encoder, adapter.unet or adapter.conv_rank to keep them.")
     gallery = Gallery(job.samples, config.name, base, adapter, prompts, config.base.clip_skip, device, log)
     results = Results(job.out, config, adapter, _facts(job, config, base, device, material), log, preview=lambda: gallery.newest)
     return Run(
@@ -148,18 +151,36 @@ def _material(job: Job, config: TrainConfig, log: EventLog) -> Material:
     finding = monitor.captions(captioned, len(found.photos), config.trigger_prompt)
     if finding:
         log.write("warning", name=finding.name, message=finding.message)
-    plan = make_plan(found, config)
-    planned = length(found, config)
-    log.write("state", status="preparing", message=planned.explanation, steps=planned.steps, epochs=planned.epochs)
-    identity = {"config": configs.to_values(config), "photos": _photo_identities(found)}
     snapshot, skipped = state.load_state(job.state)
+    paced = _keep_pace(config, snapshot)
+    plan = make_plan(found, paced)
+    planned = length(found, paced)
+    log.write("state", status="preparing", message=planned.explanation, steps=planned.steps, epochs=planned.epochs)
+    is_worked_out = not (config.dataset.repeats or any(photo.repeats for photo in found.photos))
+    repeats = plan.repeats[0] if is_worked_out else 0
+    identity = {"config": configs.to_values(config), "photos": _photo_identities(found), "repeats": repeats}
     for sentence in skipped:
         log.write("warning", name="state", message=sentence)
     if snapshot:
         _same_config(config, snapshot)
         _same_photos(job, found, snapshot)
+        _into_plan(snapshot.progress, plan)
         log.write("state", status="resumed", message=f"Going on from step {snapshot.progress.step}.", step=snapshot.progress.step)
     return Material(found, plan, planned, identity, snapshot)
+
+
+def _keep_pace(config: TrainConfig, snapshot: Snapshot | None) -> TrainConfig:
+    """The config with the repeats that were worked out when the run began: another length must not change them."""
+    repeats = snapshot.identity.get("repeats", 0) if snapshot else 0
+    return replace(config, dataset=replace(config.dataset, repeats=repeats)) if repeats else config
+
+
+def _into_plan(progress: Progress, plan: Plan) -> None:
+    """With fewer photos than before, the place in the epoch may lie behind its end: go on with the next one."""
+    steps = plan.steps_per_epoch(progress.epoch)
+    del progress.window[steps:]
+    if progress.group >= steps:
+        progress.epoch, progress.group = progress.epoch + 1, 0
 
 
 def _photo_identities(found: Dataset) -> dict[str, str]:
@@ -169,18 +190,13 @@ def _photo_identities(found: Dataset) -> dict[str, str]:
 def _same_config(config: TrainConfig, snapshot: Snapshot) -> None:
     """Only what does not change what was learned may differ. Raises StateError with the differences."""
     before = configs.from_values(snapshot.identity["config"])
-    allowed = {entry.name for entry in options_on_resume()}
+    allowed = {name for name, entry in configs.known().items() if entry.option.on_resume}
     # Where the files lie may change: their content is compared instead.
     allowed |= {"name", "preset", "base.path", "base.vae", "dataset.path", "dataset.regularisation", "adapter.start_from"}
     different = {name: pair for name, pair in configs.changes(before, config).items() if name not in allowed}
     if different:
         listed = "; ".join(f"{name} was {old!r} and is {new!r}" for name, (old, new) in different.items())
-        raise StateError(f"This run was begun with other settings: {listed}. Put them back, or start a new run with adapter.start_from.")
-
-
-def options_on_resume() -> Iterable[Any]:
-    """The options that a resumed run may change."""
-    return (entry for entry in configs.known().values() if entry.option.on_resume)
+        raise StateError(f"This run was begun with other settings: {listed}. Put them back, or start a new run with adapter.start_from. What may change: {configs.changeable()}.")
 
 
 def _same_photos(job: Job, found: Dataset, snapshot: Snapshot) -> None:
@@ -189,6 +205,14 @@ def _same_photos(job: Job, found: Dataset, snapshot: Snapshot) -> None:
     if (gone or new) and "dataset" not in job.read().get("accept", []):
         said = [f"{len(names)} {word} ({', '.join(sorted(names)[:3])}…)" for names, word in ((gone, "gone"), (new, "new")) if names]
         raise StateError(f"The photos have changed since this run began: {' and '.join(said)}. Put them back, or resume with --accept dataset to go on with them as they are.")
+
+
+def _tell_of_another_base(job: Job, config: TrainConfig, log: EventLog) -> None:
+    """Warn of a checkpoint that was replaced while the job waited. Once a run has begun, `_same_base` compares hashes."""
+    values = job.read()
+    if not values.get("base") and values.get("base_stamp", []) not in ([], file_stamp(config.base.path)):
+        name = Path(config.base.path).name
+        log.write("warning", name="base", message=f"{name} was changed after this job was queued; it is trained on as it is now.")
 
 
 def _same_base(job: Job, snapshot: Snapshot | None, base: BaseModel) -> None:
@@ -231,9 +255,10 @@ def attach(config: TrainConfig, base: BaseModel) -> Adapter:
     return Adapter(config.adapter.method, tuple(parts))
 
 
-def start_from(adapter: Adapter, path: Path) -> None:
+def start_from(adapter: Adapter, path: Path) -> list[str]:
     """Copy a LoRA file's weights into the adapter, with the effect that they had under the file's own alpha.
 
+    A file without alphas means alpha = rank, as for the hosts. Returns the tensors that the adapter has no place for.
     Raises BaseError when the file lacks modules or has other ranks.
     """
     try:
@@ -244,13 +269,16 @@ def start_from(adapter: Adapter, path: Path) -> None:
     scaled: dict[str, torch.Tensor] = {}
     for name, tensor in tensors.items():
         alpha = f"{name.removesuffix('.lora_up.weight')}.alpha"
-        factor = tensors[alpha].float() / constants[alpha] if name.endswith(".lora_up.weight") and {alpha} <= tensors.keys() & constants.keys() else 1.0
-        scaled[name] = tensor.float() * factor
+        scaled[name] = tensor.float()
+        if name.endswith(".lora_up.weight") and alpha in constants:
+            scaled[name] *= tensors.get(alpha, torch.tensor(tensor.shape[1])).float() / constants[alpha]
     wrong = adapter.load(scaled)
     if wrong:
         raise BaseError(
             f"adapter.start_from: {path.name} does not fit: {len(wrong)} of {len(adapter.parameters)} tensors are missing or of another rank, first {wrong[0]}. Use the rank and parts that it was trained with."
         )
+    places = {name for part in adapter.parts for name in (*part.parameters, *part.constants)}
+    return sorted(tensors.keys() - places)
 
 
 def _optimizer(config: TrainConfig, base: BaseModel, adapter: Adapter, device: Device, log: EventLog) -> tuple[torch.nn.Module, Any, tuple[float, ...]]:

@@ -59,16 +59,18 @@ def save_state(
     Raises DiskError; the states before stay as they are.
     """
     folder = root / f"step-{progress.step:06d}"
-    root.mkdir(parents=True, exist_ok=True)
     tensors: dict[str, torch.Tensor] = {}
     plan = {
         "version": VERSION,
         "progress": dataclasses.asdict(progress),
+        "adapter": sorted(adapter),
         "optimizer": _pack(optimizer, tensors, "optimizer"),
         **extra,
     }
-    if folder.exists():  # it could not be read, else the run would have gone on from it
-        shutil.rmtree(folder)
+    with atomic.disk_errors(folder.name, root):
+        root.mkdir(parents=True, exist_ok=True)
+        if folder.exists():  # it could not be read, else the run would have gone on from it
+            shutil.rmtree(folder)
     with atomic.replacing_folder(folder) as temporary:
         (temporary / ADAPTER).write_bytes(save({name: _on_cpu(tensor) for name, tensor in adapter.items()}))
         atomic.checkpoint("adapter")
@@ -111,10 +113,12 @@ def _read(folder: Path) -> Snapshot:
         plan = json.loads((folder / POSITION).read_text(encoding="utf-8"))
         if plan["version"] > VERSION:
             raise StateError(f"The state {folder.name} was written by a newer version of this program.")
-        tensors = load_file(folder / OPTIMIZER)
+        tensors, adapter = load_file(folder / OPTIMIZER), load_file(folder / ADAPTER)
+        if missing := set(plan["adapter"]) - adapter.keys():
+            raise KeyError(min(missing))
         return Snapshot(
             progress=Progress(**plan["progress"]),
-            adapter=load_file(folder / ADAPTER),
+            adapter=adapter,
             optimizer=_unpack(plan["optimizer"], tensors),
             scaler=plan.get("scaler"),
             identity=plan.get("identity", {}),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import faulthandler
 import signal
 import sys
@@ -48,9 +49,9 @@ def _locked(job: Job, log: EventLog) -> int:
     for stop in (signal.SIGINT, signal.SIGTERM):
         signal.signal(stop, lambda *_: job.post("stop"))
     try:
-        job.take()  # commands for an earlier process
         job.update(status="running", process={"pid": psutil.Process().pid, "started": psutil.Process().create_time()})
         _train(job, log)
+        job.update(status="done", process=None, finished=time.time())
     except Stopped as stopped:
         status = "paused" if "paused" in str(stopped) else "stopped"
         return _end(job, log, status, str(stopped), stopped.exit_code)
@@ -60,21 +61,24 @@ def _locked(job: Job, log: EventLog) -> int:
         traceback.print_exc()
         message = f"The trainer failed with a fault that we do not know: {type(error).__name__}: {error}. The log has the details; please report it."
         return _end(job, log, "failed", message, UNKNOWN, type(error).__name__)
-    job.update(status="done", process=None, finished=time.time())
     log.write("state", status="done", message="Training is done.")
     return 0
 
 
 def _end(job: Job, log: EventLog, status: str, message: str, exit_code: int, name: str = "") -> int:
     """Write down how it ended; a disk that is gone must not hide the reason."""
-    print(message, file=sys.stderr)
+    with contextlib.suppress(OSError):
+        sys.stderr.write(f"{message}\n")
+        sys.stderr.flush()
     try:
         if status == "failed":
             log.write("error", name=name, message=message, exit_code=exit_code)
         log.write("state", status=status, message=message)
         job.update(status=status, process=None, exit_code=exit_code)
     except (OSError, LoraLoopError) as error:
-        print(f"This could not be written down: {error}", file=sys.stderr)
+        with contextlib.suppress(OSError):
+            sys.stderr.write(f"This could not be written down: {error}\n")
+            sys.stderr.flush()
     return exit_code
 
 
