@@ -10,7 +10,6 @@ from typing import Any
 from lib_lora_train.demo import photographs, picture
 from lib_lora_train.jobs import store, train_command
 from lib_lora_train.train import config as configs
-from lib_lora_train.train.dataset import report
 from lib_lora_train.train.dataset.length import length
 from lib_lora_train.train.dataset.scan import scan
 from lib_lora_train.train.events import read_events

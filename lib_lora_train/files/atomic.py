@@ -13,7 +13,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import IO, Any
 
@@ -57,7 +57,7 @@ def rename(source: Path, target: Path) -> None:
 
 
 @contextlib.contextmanager
-def disk_errors(what: str, folder: Path) -> Iterator[None]:
+def disk_errors(what: str, folder: Path) -> Generator[None, None, None]:
     """Turn the operating system's disk errors into one sentence that names `what` and `folder`."""
     try:
         yield
@@ -74,7 +74,7 @@ def disk_errors(what: str, folder: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def replacing(path: Path) -> Iterator[IO[bytes]]:
+def replacing(path: Path) -> Generator[IO[bytes], None, None]:
     """A binary stream whose bytes become `path` when the block ends without an error; else `path` is as it was.
 
     Raises DiskError with the cure when the disk is full, read-only or gone.
@@ -113,7 +113,7 @@ def write_json(path: Path, value: Any) -> None:
 
 
 @contextlib.contextmanager
-def replacing_folder(path: Path) -> Iterator[Path]:
+def replacing_folder(path: Path) -> Generator[Path, None, None]:
     """A temporary folder that becomes `path` when the block ends without an error. `path` must not exist yet.
 
     Every file in it is fsynced before the rename, so a folder under its final name is complete.

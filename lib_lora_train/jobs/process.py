@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from pathlib import Path
-from typing import Any
 
 from lib_lora_train.environment.launch import trainer_command
 from lib_lora_train.train.job import Job
@@ -21,12 +19,17 @@ def start(job: Job, home: Path) -> subprocess.Popen[bytes]:
     """
     command, variables = trainer_command(home, WORKER, [str(job.folder)])
     job.take()  # commands for an earlier process; those that come from now on are for this one
-    alone: dict[str, Any] = {"start_new_session": True}
-    if sys.platform == "win32":
-        alone = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
+    windows_group = getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)
     with job.log.open("ab") as log:
         return subprocess.Popen(
-            command, env=variables, cwd=job.folder, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, **alone
+            command,
+            env=variables,
+            cwd=job.folder,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=not windows_group,
+            creationflags=windows_group,
         )
 
 

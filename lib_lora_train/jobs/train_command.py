@@ -8,7 +8,7 @@ from typing import Any
 
 from lib_lora_train.jobs import process, store, terminal
 from lib_lora_train.train import config as configs
-from lib_lora_train.train import presets
+from lib_lora_train.train import presets, toml
 from lib_lora_train.train.config import TrainConfig
 from lib_lora_train.train.job import Job
 
@@ -39,7 +39,7 @@ def run(options: argparse.Namespace) -> int:
 
 def make(options: argparse.Namespace, path: Path) -> Job:
     """A new job of the config file, the preset below it and the settings on top."""
-    return store.create(compose(configs.located(configs.read_toml(path), path.parent), options.preset, options.settings, options.home), options.home, options.out)
+    return store.create(compose(configs.located(toml.read(path), path.parent), options.preset, options.settings, options.home), options.home, options.out)
 
 
 def compose(values: dict[str, Any], preset: str | None, settings: list[str], home: Path) -> TrainConfig:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import re
-import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,11 +13,6 @@ from lib_lora_train.files.roots import safe_name
 from lib_lora_train.train import options
 from lib_lora_train.train.errors import ConfigError
 from lib_lora_train.train.options import option
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 OPTIMIZERS = ("AdamW", "AdamW8bit", "DAdaptAdam", "Prodigy", "Adafactor", "Lion")
 ADAPTIVE = frozenset({"DAdaptAdam", "Prodigy"})
@@ -244,17 +238,7 @@ def to_values(config: TrainConfig) -> dict[str, Any]:
 
 
 def _prune(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: _prune(value) if isinstance(value, dict) else value for key, value in values.items() if value is not None}
-
-
-def read_toml(path: Path) -> dict[str, Any]:
-    """The nested values of a TOML file. Raises ConfigError with the line when it cannot be read."""
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except FileNotFoundError:
-        raise ConfigError(f"There is no config file {path}.") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
-        raise ConfigError(f"{path} cannot be read as TOML: {error}.") from error
+    return {key: _prune(value) if options.is_table(value) else value for key, value in values.items() if value is not None}
 
 
 def located(values: Mapping[str, Any], folder: Path) -> dict[str, Any]:
@@ -263,7 +247,7 @@ def located(values: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     for name, entry in known().items():
         section, _, key = name.rpartition(".")
         table = placed.get(section) if section else placed
-        if entry.option.path and isinstance(table, dict) and isinstance(table.get(key), str) and table[key]:
+        if entry.option.path and options.is_table(table) and isinstance(table.get(key), str) and table[key]:
             table[key] = str((folder / Path(table[key]).expanduser()).resolve())
     return placed
 
@@ -274,7 +258,7 @@ def merge(*layers: Mapping[str, Any]) -> dict[str, Any]:
     for layer in layers:
         for key, value in layer.items():
             below = merged.get(key)
-            merged[key] = merge(below if isinstance(below, dict) else {}, value) if isinstance(value, Mapping) else value
+            merged[key] = merge(below if options.is_table(below) else {}, value) if options.is_table(value) else value
     return merged
 
 
@@ -325,35 +309,10 @@ def _flat(values: Mapping[str, Any]) -> dict[str, Any]:
     def walk(prefix: str, layer: Mapping[str, Any]) -> None:
         for key, value in layer.items():
             name = prefix + key
-            if name not in table and isinstance(value, Mapping):
+            if name not in table and options.is_table(value):
                 walk(name + ".", value)
             else:
                 flat[name] = value
 
     walk("", values)
     return flat
-
-
-def to_toml(values: Mapping[str, Any], prefix: str = "") -> str:
-    """A TOML document of nested plain values (texts, numbers, lists, tables)."""
-    lines = [f"{_key(key)} = {_toml(value)}" for key, value in values.items() if not isinstance(value, Mapping)]
-    for key, value in values.items():
-        if isinstance(value, Mapping) and value:
-            lines += ["", f"[{prefix}{_key(key)}]", to_toml(value, f"{prefix}{_key(key)}.").rstrip("\n")]
-    return "\n".join(lines).lstrip("\n") + "\n"
-
-
-def _key(key: str) -> str:
-    return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else _toml(key)
-
-
-def _toml(value: Any) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, (int, float)):
-        return repr(value)
-    if isinstance(value, (list, tuple)):
-        return "[" + ", ".join(_toml(item) for item in value) + "]"
-    import json
-
-    return json.dumps(str(value), ensure_ascii=False).replace("\x7f", "\\u007F")

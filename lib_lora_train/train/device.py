@@ -51,7 +51,7 @@ def open_device(config: LoopConfig) -> Device:
 def _set_determinism(wanted: bool) -> None:
     """Kernels whose results do not differ from run to run, where `wanted`; the quickest ones otherwise."""
     torch.use_deterministic_algorithms(wanted)
-    torch.utils.deterministic.fill_uninitialized_memory = False  # a debugging aid that costs half as much time again
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # a debugging aid that costs half as much time again
     torch.backends.cudnn.benchmark = not wanted
     # Of the fused attention kernels only flash attention has gradients that do not differ.
     torch.backends.cuda.enable_mem_efficient_sdp(not wanted)

@@ -7,9 +7,12 @@ import json
 import math
 import os
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from lib_lora_train.train.options import is_table
 
 KINDS = ("state", "progress", "step", "sample", "saved", "warning", "error")
 """`state` the run's status; `progress` of caching and checking; `step` numbers of training; the rest as they say."""
@@ -47,10 +50,11 @@ class EventLog:
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
+    if is_table(value):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
+        items: Iterable[Any] = value  # type: ignore[reportUnknownVariableType]
+        return list(map(_plain, items))
     if isinstance(value, float):
         return value if math.isfinite(value) else str(value)
     return value if isinstance(value, (int, str, bool)) or value is None else str(value)
@@ -67,9 +71,9 @@ def read_events(path: Path, offset: int = 0) -> tuple[list[dict[str, Any]], int]
     events: list[dict[str, Any]] = []
     for line in data[:end].splitlines():
         try:
-            event = json.loads(line)
+            event: Any = json.loads(line)
         except ValueError:
             continue
-        if isinstance(event, dict) and event.get("kind") in KINDS:
+        if is_table(event) and event.get("kind") in KINDS:
             events.append(event)
     return events, offset + end

@@ -11,6 +11,7 @@ from typing import Any
 from lib_lora_train.files import atomic
 from lib_lora_train.train import config as configs
 from lib_lora_train.train.errors import StateError
+from lib_lora_train.train.options import is_table
 
 VERSION = 1
 STATUSES = ("queued", "running", "done", "stopped", "paused", "failed")
@@ -63,12 +64,12 @@ class Job:
     def read(self) -> dict[str, Any]:
         """The checked content of `job.json`. Raises StateError when it is missing, broken or from a newer version."""
         try:
-            values = json.loads(self.file.read_text(encoding="utf-8"))
+            values: Any = json.loads(self.file.read_text(encoding="utf-8"))
         except FileNotFoundError:
             raise StateError(f"{self.folder} is not a job folder: there is no job.json in it.") from None
         except (ValueError, OSError) as error:
             raise StateError(f"{self.file} cannot be read ({error}); start the run anew with its config.") from error
-        if not isinstance(values, dict) or not isinstance(values.get("config"), dict):
+        if not is_table(values) or not is_table(values.get("config")):
             raise StateError(f"{self.file} is not a job of this program.")
         if values.get("version", 0) > VERSION:
             raise StateError(f"{self.file} was written by a newer version; update this program to resume it.")

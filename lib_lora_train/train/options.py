@@ -6,6 +6,7 @@ An option is a dataclass field made by `option(...)`. The type comes from the an
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import difflib
 import json
@@ -15,7 +16,7 @@ import types
 import typing
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 from lib_lora_train.train.errors import ConfigError
 
@@ -41,7 +42,7 @@ def option(default: Any, help: str, **spec: Any) -> Any:
     """A dataclass field that carries an `Option`. A list or dict default is copied for each config."""
     metadata = {_SPEC: Option(help=help, **spec)}
     if isinstance(default, (list, dict)):
-        return dataclasses.field(default_factory=lambda: type(default)(default), metadata=metadata)
+        return dataclasses.field(default_factory=lambda: copy.copy(default), metadata=metadata)  # type: ignore[reportUnknownVariableType]
     return dataclasses.field(default=default, metadata=metadata)
 
 
@@ -89,9 +90,14 @@ def build(kind: type, values: Mapping[str, Any], prefix: str = "") -> Any:
     return kind(**chosen)
 
 
-def check(name: str, value: Any, kind: Any, spec: Option) -> Any:
-    """`value` as the option's type, or ConfigError with the field's name, unit and range."""
-    value = _typed(name, value, kind)
+def is_table(value: Any) -> TypeGuard[dict[str, Any]]:
+    """Whether a value is a table of settings."""
+    return isinstance(value, dict)
+
+
+def check(name: str, given: Any, kind: Any, spec: Option) -> Any:
+    """`given` as the option's type, or ConfigError with the field's name, unit and range."""
+    value: Any = _typed(name, given, kind)
     numbers = [value] if isinstance(value, (int, float)) and not isinstance(value, bool) else []
     for number in numbers:
         low, high = spec.low, spec.high
@@ -100,12 +106,13 @@ def check(name: str, value: Any, kind: Any, spec: Option) -> Any:
             unit = f" {spec.unit}" if spec.unit else ""
             raise ConfigError(f"{name} = {_plain(number)}{unit} is out of range: use {bounds}{unit}.")
     if spec.choices and value is not None:
-        for word in value if isinstance(value, list) else [value]:
+        words: list[Any] = value if isinstance(value, list) else [value]  # type: ignore[reportUnknownVariableType]
+        for word in words:
             if word not in spec.choices:
                 near = difflib.get_close_matches(str(word), spec.choices, n=1)
                 hint = f"; did you mean {near[0]!r}?" if near else ""
                 raise ConfigError(f"{name} = {word!r} is not known: use one of {', '.join(spec.choices)}{hint}")
-    return value
+    return typing.cast(Any, value)
 
 
 def _plain(number: float | None) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 from lib_lora_train.files.errors import FilesError
 from lib_lora_train.files.roots import Root
 from lib_lora_train.train import config as configs
+from lib_lora_train.train import options, toml
 from lib_lora_train.train.errors import ConfigError
 
 SHIPPED = Path(__file__).resolve().parents[2] / "presets"
@@ -31,9 +32,9 @@ class Preset:
 
 def read(path: Path) -> Preset:
     """The preset in a file, checked. Raises ConfigError when a setting is unknown, wrong or a path."""
-    values = configs.read_toml(path)
+    values = toml.read(path)
     about = values.pop("preset", {})
-    if not isinstance(about, dict):
+    if not options.is_table(about):
         raise ConfigError(f"{path.name}: [preset] must be a table with title, about and source.")
     checked = configs.from_values(values)
     for name, entry in configs.known().items():
@@ -41,7 +42,8 @@ def read(path: Path) -> Preset:
         table = getattr(checked, section) if section else checked
         if entry.option.path and getattr(table, key):
             raise ConfigError(f"{path.name}: {name} is a path, and a preset must not hold paths.")
-    return Preset(path.stem, *(str(about.get(key, "")) for key in ("title", "about", "source")), values)
+    title, words, source = (str(about.get(key, "")) for key in ("title", "about", "source"))
+    return Preset(path.stem, title, words, source, values)
 
 
 def find(name: str, home: Path) -> Preset:

@@ -5,9 +5,10 @@ Nothing here touches a global random stream: noise comes from a generator seeded
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -125,22 +126,21 @@ def _merged(pieces: Iterable[tuple[str, float]]) -> list[tuple[str, float]]:
 
 def scheduler(name: str, alphas_cumprod: torch.Tensor, prediction: str) -> Any:
     """diffusers' scheduler for one of SAMPLERS over this noise schedule."""
-    import diffusers
-
+    library: Any = importlib.import_module("diffusers")
     previous = torch.cat([torch.ones(1), alphas_cumprod[:-1]])
     common: dict[str, Any] = {"trained_betas": (1 - alphas_cumprod / previous).numpy(), "prediction_type": prediction}
     spaced = common | {"timestep_spacing": "linspace"}
     if name == "euler_a":
-        return diffusers.EulerAncestralDiscreteScheduler(**spaced)
+        return library.EulerAncestralDiscreteScheduler(**spaced)
     if name == "euler":
-        return diffusers.EulerDiscreteScheduler(**spaced)
+        return library.EulerDiscreteScheduler(**spaced)
     if name == "heun":
-        return diffusers.HeunDiscreteScheduler(**spaced)
+        return library.HeunDiscreteScheduler(**spaced)
     if name == "ddim":
-        return diffusers.DDIMScheduler(**common, clip_sample=False, set_alpha_to_one=False, steps_offset=1)
+        return library.DDIMScheduler(**common, clip_sample=False, set_alpha_to_one=False, steps_offset=1)
     if name == "pndm":
-        return diffusers.PNDMScheduler(**common, skip_prk_steps=True, set_alpha_to_one=False, steps_offset=1)
-    return diffusers.DPMSolverMultistepScheduler(**spaced, use_karras_sigmas=name.endswith("karras"))
+        return library.PNDMScheduler(**common, skip_prk_steps=True, set_alpha_to_one=False, steps_offset=1)
+    return library.DPMSolverMultistepScheduler(**spaced, use_karras_sigmas=name.endswith("karras"))
 
 
 @torch.no_grad()
@@ -174,7 +174,7 @@ def is_flat(picture: Image.Image) -> bool:
 
 
 def _bands(picture: Image.Image) -> Iterator[tuple[int, int]]:
-    extrema: Sequence[Any] = picture.getextrema()
+    extrema: Any = picture.getextrema()
     return ((int(low), int(high)) for low, high in extrema)
 
 

@@ -65,7 +65,10 @@ class Objective(nn.Module):
         alpha = self.alphas_cumprod[inputs.timesteps]  # type: ignore[index]
         spread = inputs.noise if inputs.perturbation is None else inputs.noise + inputs.perturbation
         noisy = objective.add_noise(latents, spread, alpha)
-        context = inputs.context if inputs.ids is None else self._base.family.encode_text(self.text_encoder, inputs.ids, self._clip_skip)
+        context = inputs.context
+        if inputs.ids is not None:
+            context = self._base.family.encode_text(self.text_encoder, inputs.ids, self._clip_skip)
+        assert context is not None
         answer = self._base.family.predict(self.unet, noisy, inputs.timesteps, context)
         wanted = objective.target(self._base.prediction, latents, inputs.noise, alpha)
         losses = objective.distance(answer, wanted, inputs.timesteps, alpha, self._config)

@@ -17,6 +17,7 @@ import pytest
 from lib_lora_train.environment.state import Wanted, find
 from lib_lora_train.jobs import store
 from lib_lora_train.train import config as configs
+from lib_lora_train.train import toml as documents
 from lib_lora_train.train.job import Job
 from tests.runs import Workshop, draw_photo, events, last_state, outputs
 
@@ -60,7 +61,7 @@ def toml(workshop: Workshop, home: Path) -> Path:
     """The run of the workshop as a file, with paths relative to it."""
     path = workshop.folder / "cat.toml"
     values = configs.merge(workshop.values(), {"base": {"path": "tiny.safetensors"}, "dataset": {"path": "photos"}})
-    path.write_text(configs.to_toml(values), encoding="utf-8")
+    path.write_text(documents.write(values), encoding="utf-8")
     return path
 
 

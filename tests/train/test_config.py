@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
 
 from lib_lora_train.train import config as configs
+from lib_lora_train.train import toml
 from lib_lora_train.train.config import TrainConfig
 from lib_lora_train.train.errors import ConfigError
 from lib_lora_train.train.options import Declared
@@ -67,8 +68,8 @@ def configurations(draw: Any) -> TrainConfig:
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(configurations())
 def test_any_config_survives_toml(config: TrainConfig) -> None:
-    document = configs.to_toml(configs.to_values(config))
-    assert configs.from_values(configs.tomllib.loads(document)) == config
+    document = toml.write(configs.to_values(config))
+    assert configs.from_values(toml.parse(document)) == config
 
 
 def test_every_option_is_reached_by_set() -> None:
@@ -111,14 +112,14 @@ def test_settings_that_do_not_go_together(setting: str, said: str) -> None:
 
 def test_paths_are_taken_from_the_file_that_names_them(tmp_path: Path) -> None:
     (tmp_path / "run.toml").write_text('\ufeff[base]\npath = "models/a.safetensors"\n', encoding="utf-8")
-    values = configs.located(configs.read_toml(tmp_path / "run.toml"), tmp_path)
+    values = configs.located(toml.read(tmp_path / "run.toml"), tmp_path)
     assert values["base"]["path"] == str(tmp_path.resolve() / "models/a.safetensors")
 
 
 def test_a_broken_file_is_named_with_the_line(tmp_path: Path) -> None:
     (tmp_path / "run.toml").write_text("a = 1\nb = \n", encoding="utf-8")
     with pytest.raises(ConfigError, match=r"run\.toml.*line 2"):
-        configs.read_toml(tmp_path / "run.toml")
+        toml.read(tmp_path / "run.toml")
 
 
 def test_layers_lie_over_each_other_and_stay_as_they_are() -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lib_lora_train.train import config as configs
+from lib_lora_train.train import toml
 from lib_lora_train.train.config import TrainConfig
 from lib_lora_train.train.dataset import report as reports
 from lib_lora_train.train.dataset.report import CountTokens
@@ -50,7 +51,7 @@ def run(arguments: argparse.Namespace, count_tokens: CountTokens | None = None) 
 
 
 def _config(arguments: argparse.Namespace) -> TrainConfig:
-    file: dict[str, Any] = configs.read_toml(Path(arguments.config)) if arguments.config else {}
+    file: dict[str, Any] = toml.read(Path(arguments.config)) if arguments.config else {}
     values = configs.merge(file, configs.assignments(arguments.set), {"dataset": {"path": arguments.dataset}})
     return configs.from_values(values)
 
