@@ -53,7 +53,8 @@ class Results:
         """Write `NAME.safetensors` with card and copies, and check it. Raises DiskError, TrainError or NotFinite."""
         texts = metadata.metadata(self.config, self.facts, name=name, epoch=epoch, step=step, finished=now())
         written = write_lora(self.folder / f"{name}.safetensors", self.adapter, self.config.save.precision, texts)
-        summary = f"Trained for {step} steps ({epoch} epochs) on {self.facts.photos} photos from {self.facts.base_name}."
+        photos = sum(folder["img_count"] for folder in self.facts.folders.values())
+        summary = f"Trained for {step} steps ({epoch} epochs) on {photos} photos from {self.facts.base_name}."
         write_card(written.path, self.config, self.facts.family, summary, self.preview())
         self.log.write(
             "saved", file=written.path.name, step=step, epoch=epoch, bytes=written.size, matched=written.matched, expected=written.expected, hash=written.model_hash
