@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
 from PIL import Image, ImageDraw
 
 from lib_lora_train.files import atomic
@@ -139,6 +140,19 @@ def killed_at_step(job: Job, step: int, before: Callable[[Job], None] = lambda _
         os._exit(run(job))
     _, status = os.waitpid(pid, 0)
     return -os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
+
+
+def when_step(monkeypatch: pytest.MonkeyPatch, actions: dict[int, Callable[[], Any]]) -> None:
+    """Do something after a step was recorded."""
+    from lib_lora_train.train import loop
+
+    record = loop._record
+
+    def recorded(run: Any, *rest: Any) -> None:
+        record(run, *rest)
+        actions.get(run.progress.step, lambda: None)()
+
+    monkeypatch.setattr(loop, "_record", recorded)
 
 
 def events(job: Job, kind: str = "") -> list[dict[str, Any]]:

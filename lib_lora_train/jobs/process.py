@@ -62,7 +62,9 @@ def _start_time_without_psutil(pid: int) -> float | None:
     """The same from the system itself, on Linux; elsewhere unknown counts as not running."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        booted = next(int(line.split()[1]) for line in Path("/proc/stat").read_text().splitlines() if line.startswith("btime"))
+        booted = next(
+            int(line.split()[1]) for line in Path("/proc/stat").read_text().splitlines() if line.startswith("btime")
+        )
     except (OSError, StopIteration):
         return None
     return booted + int(fields[19]) / os.sysconf("SC_CLK_TCK")

@@ -13,7 +13,13 @@ from lib_lora_train.train.errors import ConfigError
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("job", help="a job's folder, or its name")
     train_command.add_settings(parser)
-    parser.add_argument("--accept", action="append", default=[], choices=("dataset", "base"), help="go on although the photos or the base have changed")
+    parser.add_argument(
+        "--accept",
+        action="append",
+        default=[],
+        choices=("dataset", "base"),
+        help="go on although the photos or the base have changed",
+    )
     train_command.add_output(parser)
 
 
@@ -28,7 +34,9 @@ def run(options: argparse.Namespace) -> int:
     changes = configs.changes(before, after)
     for name, (old, new) in changes.items():
         if not table[name].option.on_resume:
-            raise ConfigError(f"{name} cannot change in a run that was begun (it was {old!r}, asked for {new!r}): start a new run, with adapter.start_from to go on from this one's file. What may change: {configs.changeable()}.")
+            raise ConfigError(
+                f"{name} cannot change in a run that was begun (it was {old!r}, asked for {new!r}): start a new run, with adapter.start_from to go on from this one's file. What may change: {configs.changeable()}."
+            )
     if values["status"] == "done" and not changes:
         print(f"The job {job.folder.name} is already finished; to train it longer, add --set {_longer(before)}.")
         return 0
@@ -39,4 +47,8 @@ def run(options: argparse.Namespace) -> int:
 def _longer(config: configs.TrainConfig) -> str:
     """A setting that makes the run half as long again; `loop.steps` goes before `loop.epochs` where it is set."""
     loop = config.loop
-    return f"loop.steps={loop.steps * 3 // 2 + 1}" if loop.steps else f"loop.epochs={(loop.epochs or AUTOMATIC_EPOCHS) + 5}"
+    return (
+        f"loop.steps={loop.steps * 3 // 2 + 1}"
+        if loop.steps
+        else f"loop.epochs={(loop.epochs or AUTOMATIC_EPOCHS) + 5}"
+    )

@@ -24,7 +24,7 @@ def create(config: TrainConfig, home: Path, folder: Path | None = None) -> Job:
     Relative paths in the config are made absolute, so that the job runs from anywhere.
     """
     if not config.name:
-        raise ConfigError("name is empty: give the LoRA a name, such as name = \"ohwx-man\".")
+        raise ConfigError('name is empty: give the LoRA a name, such as name = "ohwx-man".')
     _require_free_name(config, home)
     now = time.time()
     stamp = datetime.fromtimestamp(now).strftime("%Y%m%d-%H%M")
@@ -70,7 +70,9 @@ def _require_free_name(config: TrainConfig, home: Path) -> None:
         version = 2
         while any(Path(config.save.copy_to).glob(f"{config.name}-v{version}*.safetensors")):
             version += 1
-        raise ConfigError(f"name = {config.name!r} is taken in {config.save.copy_to} by {taken[0]}; call this one {config.name}-v{version}.")
+        raise ConfigError(
+            f"name = {config.name!r} is taken in {config.save.copy_to} by {taken[0]}; call this one {config.name}-v{version}."
+        )
 
 
 def _will_write(job: Job, config: TrainConfig) -> bool:
@@ -103,5 +105,3 @@ def every(home: Path) -> Iterator[Job]:
     """All jobs, newest first."""
     folders = (home / "jobs").glob("*/job.json") if (home / "jobs").is_dir() else ()
     return (Job(file.parent) for file in sorted(folders, key=lambda file: file.parent.name, reverse=True))
-
-

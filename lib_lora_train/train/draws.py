@@ -53,7 +53,9 @@ def draw_sample(occasion: Occasion, shape: tuple[int, int, int], config: Objecti
         noise = noise + config.noise_offset * occasion.normal("noise offset", (shape[0], 1, 1))
     if config.multires_iterations:
         noise = _pyramid(noise, occasion, config.multires_iterations, config.multires_discount)
-    perturbation = config.input_perturbation * occasion.normal("perturbation", shape) if config.input_perturbation else None
+    perturbation = (
+        config.input_perturbation * occasion.normal("perturbation", shape) if config.input_perturbation else None
+    )
     return Draws(
         timestep=config.min_timestep + int(occasion.uniform("timestep") * span),
         posterior=occasion.normal("posterior", shape),

@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from lib_lora_train.train.options import is_table
 
@@ -53,8 +53,7 @@ def _plain(value: Any) -> Any:
     if is_table(value):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        items: Iterable[Any] = value  # type: ignore[reportUnknownVariableType]
-        return list(map(_plain, items))
+        return [_plain(item) for item in cast("Iterable[Any]", value)]
     if isinstance(value, float):
         return value if math.isfinite(value) else str(value)
     return value if isinstance(value, (int, str, bool)) or value is None else str(value)

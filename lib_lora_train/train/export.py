@@ -39,7 +39,9 @@ def write_lora(path: Path, adapter: Adapter, precision: str, metadata: Mapping[s
     tensors = {name: _saved(name, tensor, DTYPES[precision]) for name, tensor in adapter.tensors().items()}
     for name, tensor in tensors.items():
         if not torch.isfinite(tensor).all():
-            raise NotFinite(f"{name} does not fit into {precision}; save as bf16 or fp32 (save.precision), or lower the learning rate.")
+            raise NotFinite(
+                f"{name} does not fit into {precision}; save as bf16 or fp32 (save.precision), or lower the learning rate."
+            )
     model_hash, legacy = hashes(tensors, metadata)
     data = serialise(tensors, {**metadata, "sshs_model_hash": model_hash, "sshs_legacy_hash": legacy})
     with atomic.disk_errors(path.name, path.parent):
@@ -91,8 +93,12 @@ def verify(path: Path, expected: Mapping[str, torch.Size]) -> int:
                 f"{path.name} does not fit its base: {len(odd)} keys are missing or strange, first {odd[0]}. This is a fault of ours, please report it; the training state is kept."
             )
         for name, shape in expected.items():
-            down, up, alpha = (file.get_tensor(f"{name}.{half}") for half in ("lora_down.weight", "lora_up.weight", "alpha"))
+            down, up, alpha = (
+                file.get_tensor(f"{name}.{half}") for half in ("lora_down.weight", "lora_up.weight", "alpha")
+            )
             fits = (up.shape[0], up.shape[1], down.shape[1:], alpha.dim()) == (shape[0], down.shape[0], shape[1:], 0)
             if not fits or not all(tensor.isfinite().all() for tensor in (down, up, alpha)):
-                raise TrainError(f"{path.name}: {name} has the wrong shape or broken numbers; the file on disk may be damaged, so save again.")
+                raise TrainError(
+                    f"{path.name}: {name} has the wrong shape or broken numbers; the file on disk may be damaged, so save again."
+                )
     return len(expected)

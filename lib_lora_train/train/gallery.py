@@ -61,7 +61,11 @@ class Gallery:
             if not is_out_of_memory(error):
                 raise
             torch.cuda.empty_cache()
-            self.log.write("warning", name="sample_memory", message=f"The sample {sample.width}x{sample.height} does not fit into memory and is left out; use a smaller --w and --h. Training goes on.")
+            self.log.write(
+                "warning",
+                name="sample_memory",
+                message=f"The sample {sample.width}x{sample.height} does not fit into memory and is left out; use a smaller --w and --h. Training goes on.",
+            )
             return None
         path = self.folder / file_name
         try:
@@ -75,7 +79,11 @@ class Gallery:
         self.log.write("sample", file=file_name, step=step, epoch=epoch, prompt=sample.prompt, seed=sample.seed)
         if samples.is_flat(picture) and not self._warned:
             self._warned = True
-            self.log.write("warning", name="flat_sample", message=f"The sample {file_name} is one flat colour: the LoRA or the VAE may be broken. Try a lower learning rate, or bf16 in place of fp16.")
+            self.log.write(
+                "warning",
+                name="flat_sample",
+                message=f"The sample {file_name} is one flat colour: the LoRA or the VAE may be broken. Try a lower learning rate, or bf16 in place of fp16.",
+            )
         return path
 
 

@@ -102,7 +102,11 @@ def check(name: str, given: Any, kind: Any, spec: Option) -> Any:
     for number in numbers:
         low, high = spec.low, spec.high
         if not math.isfinite(number) or (low is not None and number < low) or (high is not None and number > high):
-            bounds = f"from {_plain(low)} to {_plain(high)}" if low is not None and high is not None else f"{_plain(low)} or more"
+            bounds = (
+                f"from {_plain(low)} to {_plain(high)}"
+                if low is not None and high is not None
+                else f"{_plain(low)} or more"
+            )
             unit = f" {spec.unit}" if spec.unit else ""
             raise ConfigError(f"{name} = {_plain(number)}{unit} is out of range: use {bounds}{unit}.")
     if spec.choices and value is not None:
@@ -164,7 +168,16 @@ def parse(text: str, kind: Any) -> Any:
         pairs = (part.strip(", ").partition("=") for part in re.split(r"[\s,]+(?=[^\s,=]+=)", text) if part.strip(", "))
         return {key: number(value) for key, _, value in pairs}
     if kind is bool:
-        return {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}.get(text.strip().lower(), text)
+        return {
+            "true": True,
+            "yes": True,
+            "on": True,
+            "1": True,
+            "false": False,
+            "no": False,
+            "off": False,
+            "0": False,
+        }.get(text.strip().lower(), text)
     if kind in (int, float):
         return number(text)
     return text

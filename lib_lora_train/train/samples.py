@@ -54,7 +54,9 @@ def parse(line: str, config: SamplesConfig, resolution: int, trigger: str, seed:
     for flag in flags:
         key, _, text = flag.partition(" ")
         if key not in FLAGS:
-            raise ConfigError(f"samples.prompts: --{key} is not a flag; there are {', '.join('--' + flag for flag in FLAGS)}.")
+            raise ConfigError(
+                f"samples.prompts: --{key} is not a flag; there are {', '.join('--' + flag for flag in FLAGS)}."
+            )
         sample = replace(sample, **{FLAGS[key]: _flag(key, text.strip())})
     return sample
 
@@ -147,7 +149,8 @@ def scheduler(name: str, alphas_cumprod: torch.Tensor, prediction: str) -> Any:
 def draw(base: BaseModel, sample: Sample, contexts: torch.Tensor, device: torch.device) -> Image.Image:
     """The picture of one sample. `contexts` is [2, tokens, dim]: negative, positive. Models must be in eval mode."""
     noise = torch.randn(
-        (1, base.vae.config.latent_channels, sample.height // 8, sample.width // 8), generator=torch.Generator().manual_seed(sample.seed)
+        (1, base.vae.config.latent_channels, sample.height // 8, sample.width // 8),
+        generator=torch.Generator().manual_seed(sample.seed),
     )
     steps = scheduler(sample.sampler, base.alphas_cumprod, base.prediction)
     steps.set_timesteps(sample.steps)

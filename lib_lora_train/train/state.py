@@ -52,7 +52,11 @@ class Snapshot:
 
 
 def save_state(
-    root: Path, progress: Progress, adapter: Mapping[str, torch.Tensor], optimizer: Mapping[str, Any], extra: Mapping[str, Any]
+    root: Path,
+    progress: Progress,
+    adapter: Mapping[str, torch.Tensor],
+    optimizer: Mapping[str, Any],
+    extra: Mapping[str, Any],
 ) -> Path:
     """Write `root/step-000450/`, whole or not at all, then point `latest` to it. `extra` holds scaler and identity.
 
@@ -104,7 +108,11 @@ def load_state(root: Path) -> tuple[Snapshot | None, list[str]]:
 
 def _complete(root: Path) -> Iterator[Path]:
     """State folders, newest first. A folder under its final name was renamed whole."""
-    found = [folder for folder in root.glob("step-*") if folder.is_dir() and folder.name[5:].isdigit()] if root.is_dir() else []
+    found = (
+        [folder for folder in root.glob("step-*") if folder.is_dir() and folder.name[5:].isdigit()]
+        if root.is_dir()
+        else []
+    )
     return iter(sorted(found, key=lambda folder: int(folder.name[5:]), reverse=True))
 
 
@@ -139,13 +147,17 @@ def _pack(value: Any, tensors: dict[str, torch.Tensor], name: str) -> Any:
         tensors[name] = _on_cpu(value).clone()
         return {"tensor": name}
     if isinstance(value, Mapping):
-        return {"map": [[_pack(key, tensors, name), _pack(item, tensors, f"{name}.{key}")] for key, item in value.items()]}
+        return {
+            "map": [[_pack(key, tensors, name), _pack(item, tensors, f"{name}.{key}")] for key, item in value.items()]
+        }
     if isinstance(value, (list, tuple)):
         tag = "tuple" if isinstance(value, tuple) else "list"
         return {tag: [_pack(item, tensors, f"{name}.{index}") for index, item in enumerate(value)]}
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
-    raise StateError(f"The optimizer keeps a {type(value).__name__} ({name}) that cannot be saved safely; choose another optimizer.")
+    raise StateError(
+        f"The optimizer keeps a {type(value).__name__} ({name}) that cannot be saved safely; choose another optimizer."
+    )
 
 
 def _unpack(value: Any, tensors: Mapping[str, torch.Tensor]) -> Any:

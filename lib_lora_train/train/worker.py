@@ -92,7 +92,14 @@ def _train(job: Job, log: EventLog) -> None:
     run = None
     try:
         run = setup.prepare(job, log)
-        log.write("state", status="running", message="Training.", step=run.progress.step, steps=run.length.steps, epochs=run.length.epochs)
+        log.write(
+            "state",
+            status="running",
+            message="Training.",
+            step=run.progress.step,
+            steps=run.length.steps,
+            epochs=run.length.epochs,
+        )
         loop.train(run)
     except LoraLoopError:
         if run is not None:
@@ -100,7 +107,9 @@ def _train(job: Job, log: EventLog) -> None:
         raise
     except (torch.cuda.OutOfMemoryError, MemoryError, RuntimeError) as error:
         if device.is_not_deterministic(error):
-            raise ConfigError("This card has no deterministic kernel for one of the model's operations: set loop.deterministic = false.") from error
+            raise ConfigError(
+                "This card has no deterministic kernel for one of the model's operations: set loop.deterministic = false."
+            ) from error
         if not device.is_out_of_memory(error):
             raise
         if run is not None:
@@ -110,4 +119,3 @@ def _train(job: Job, log: EventLog) -> None:
         if run is not None:
             run.feed.close()
             run.scalars.close()
-

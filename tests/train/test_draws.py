@@ -53,6 +53,8 @@ def test_an_option_turned_on_draws_nothing_else_anew() -> None:
     assert added.abs().max() > 0.01
     perturbed = drawn(input_perturbation=0.1)
     assert torch.equal(perturbed.noise, plain.noise) and perturbed.perturbation is not None
+    apart = torch.corrcoef(torch.stack([perturbed.perturbation.flatten(), plain.noise.flatten()]))[0, 1]
+    assert abs(apart) < 0.3 and perturbed.perturbation.std() == pytest.approx(0.1, rel=0.2)
     for draws in (offset, perturbed, drawn(multires_iterations=4)):
         assert (draws.timestep, draws.posterior.tolist()) == (plain.timestep, plain.posterior.tolist())
     assert drawn(multires_iterations=4).noise.std() == pytest.approx(1, abs=1e-4)

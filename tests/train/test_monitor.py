@@ -39,7 +39,9 @@ def test_a_d_that_does_not_grow(growth: float, expected: list[tuple[int, str]]) 
 
 
 def test_short_runs_are_judged_after_ten_steps() -> None:
-    assert told([healthy(step, norms={"unet": 0.0}, d=None) for step in range(1, 13)], total=12) == [(10, "zero_gradient_unet")]
+    assert told([healthy(step, norms={"unet": 0.0}, d=None) for step in range(1, 13)], total=12) == [
+        (10, "zero_gradient_unet")
+    ]
 
 
 def test_t3_a_step_that_takes_five_times_as_long_is_paging() -> None:

@@ -37,7 +37,9 @@ def reference(workshop: Workshop, tmp_path_factory: pytest.TempPathFactory) -> J
 
 
 @pytest.mark.parametrize("step", [1, 2, 4, 5, 7])
-def test_killed_in_any_step_and_resumed_equals_never_stopped(workshop: Workshop, jobs: Path, reference: Job, step: int) -> None:
+def test_killed_in_any_step_and_resumed_equals_never_stopped(
+    workshop: Workshop, jobs: Path, reference: Job, step: int
+) -> None:
     job = workshop.job(jobs, EVERY_STEP)
     assert killed_at_step(job, step) == -signal.SIGKILL
     assert not (job.out / "cat.safetensors").exists()
@@ -60,10 +62,26 @@ def test_killed_twice_and_resumed_twice_equals_never_stopped(workshop: Workshop,
     [
         ("loop.accumulation=3", "loop.batch_size=1"),
         ("optimizer.name=Prodigy", "optimizer.learning_rate=1"),
-        ("optimizer.name=DAdaptAdam", "optimizer.learning_rate=1", "optimizer.scheduler=cosine", "objective.noise_offset=0.1"),
+        (
+            "optimizer.name=DAdaptAdam",
+            "optimizer.learning_rate=1",
+            "optimizer.scheduler=cosine",
+            "objective.noise_offset=0.1",
+        ),
         ("optimizer.name=Adafactor", "adapter.dropout=0.3", "adapter.rank_dropout=0.3", "adapter.module_dropout=0.3"),
-        ("optimizer.name=Lion", "dataset.shuffle=true", "dataset.flip=true", "dataset.random_crop=true", "dataset.color_jitter=true"),
-        ("adapter.text_encoder=false", "adapter.conv_rank=2", "dataset.tag_dropout=0.3", "objective.multires_iterations=4"),
+        (
+            "optimizer.name=Lion",
+            "dataset.shuffle=true",
+            "dataset.flip=true",
+            "dataset.random_crop=true",
+            "dataset.color_jitter=true",
+        ),
+        (
+            "adapter.text_encoder=false",
+            "adapter.conv_rank=2",
+            "dataset.tag_dropout=0.3",
+            "objective.multires_iterations=4",
+        ),
     ],
     ids=["half-full accumulation", "Prodigy", "DAdaptAdam", "dropouts", "augmentations", "convolutions"],
 )
@@ -75,7 +93,9 @@ def test_every_source_of_randomness_survives_a_kill(workshop: Workshop, jobs: Pa
     assert_same(job, expected)
 
 
-def test_a_stopped_run_saves_and_goes_on(workshop: Workshop, jobs: Path, reference: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stopped_run_saves_and_goes_on(
+    workshop: Workshop, jobs: Path, reference: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
     job = workshop.job(jobs, EVERY_STEP)
     take, calls = Job.take, []
 
@@ -111,4 +131,6 @@ def test_a_cold_cache_changes_nothing(workshop: Workshop, jobs: Path, reference:
     assert run(job) == 0
     assert outputs(job) == outputs(reference)
     off = whole(workshop, jobs, EVERY_STEP, "cache.latents=off")  # which the metadata mentions
-    assert {name: data_of(file) for name, file in outputs(off).items()} == {name: data_of(file) for name, file in outputs(reference).items()}
+    assert {name: data_of(file) for name, file in outputs(off).items()} == {
+        name: data_of(file) for name, file in outputs(reference).items()
+    }

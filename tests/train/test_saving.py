@@ -19,13 +19,13 @@ from lib_lora_train.files import atomic
 from lib_lora_train.files.errors import DiskError
 from lib_lora_train.jobs import store
 from lib_lora_train.train import config as configs
-from lib_lora_train.train import loop, results, state
+from lib_lora_train.train import results
 from lib_lora_train.train.adapters import Adapter, Part
 from lib_lora_train.train.errors import TrainError
 from lib_lora_train.train.export import verify, write_lora
 from lib_lora_train.train.job import Job
 from lib_lora_train.train.state import Progress, load_state, save_state
-from tests.runs import Workshop, events, last_state, outputs, run, run_killed
+from tests.runs import Workshop, events, last_state, outputs, run, run_killed, when_step
 
 SHAPES = {"lora_unet_x": torch.Size((4, 3))}
 
@@ -155,17 +155,6 @@ class FullDisk:
         if self.full:
             raise OSError(self._code, os.strerror(self._code))
         self._fsync(descriptor)
-
-
-def when_step(monkeypatch: pytest.MonkeyPatch, actions: dict[int, Callable[[], Any]]) -> None:
-    """Do something after a step was recorded."""
-    record = loop._record
-
-    def recorded(run: Any, *rest: Any) -> None:
-        record(run, *rest)
-        actions.get(run.progress.step, lambda: None)()
-
-    monkeypatch.setattr(loop, "_record", recorded)
 
 
 def test_r2_a_full_disk_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -404,4 +393,3 @@ def test_a_file_that_reads_back_wrong_is_told(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(atomic, "write_bytes", lambda path, data: write(path, data[:-24] + b"\xff" * 24))
     with pytest.raises((TrainError, DiskError)):
         write_lora(tmp_path / "cat.safetensors", adapter(1.0), "fp32", {})
-    assert state.VERSION == 1
