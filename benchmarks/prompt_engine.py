@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from lib_lora_train.prompt import Context, Expander, Limits, Reading, Syntax, Wildcards
 
 DEPTH = 6000
-"""Far above the default of 64, so that the nesting scenario of the benchmark can find where it breaks."""
+"""Far above the default of 64, so that the nesting scenario can find where it breaks; sizes up to 1 MB likewise."""
 
 
 class Engine:
@@ -30,8 +30,10 @@ class Engine:
         config, options = dict(config or {}), dict(options or {})
         names = {"variant_start": "variant_start", "variant_end": "variant_end", "wildcard_wrap": "wildcard"}
         self.syntax = Syntax(**{names[key]: value for key, value in config.items() if key in names})
-        limits = Limits(depth=DEPTH)
-        reading = Reading("cp1252" if self.lenient else "", sort=options.get("sort", False), unique=options.get("dedup", False))
+        limits = Limits(depth=DEPTH, template_bytes=1024 * 1024)
+        reading = Reading(
+            "cp1252" if self.lenient else "", sort=options.get("sort", False), unique=options.get("dedup", False)
+        )
         wildcards = Wildcards([root] if root else [], limits=limits, reading=reading)
         self.expander = Expander(Context(wildcards, syntax=self.syntax, limits=limits, lenient=self.lenient))
         self.seed = seed * 1_000_003

@@ -91,7 +91,7 @@ def switch(mode: str, m: Machine) -> Leave | None:
         return None
     back = Leave(m)
     m.mode = mode
-    m.quick = mode == RANDOM and m.draw.held is None
+    m.choose_way()
     return back
 
 

@@ -11,9 +11,11 @@ from collections.abc import Iterable, Sequence
 from math import comb, factorial
 
 from lib_lora_train.prompt.choose import ALL, clamp
-from lib_lora_train.prompt.nodes import Access, Assign, Body, Node, Variant, Wildcard, Wrap, joined
+from lib_lora_train.prompt.errors import NotCountable
+from lib_lora_train.prompt.nodes import Access, Assign, Body, Node, Variant, Wildcard, Wrap, items_of, joined
 from lib_lora_train.prompt.template import Context, Template
 
+MOST_BITS = 1_000_000
 MOST_STATES = 5_000
 MOST_NAMES = 1_000
 OPAQUE: Body = (Wrap("", "", (0, 0)),)
@@ -45,12 +47,17 @@ class Counter:
             ways = self.after(ways, template.body, 0)
         return sum(ways.values())
 
-    def after(self, before: Ways, body: Body, depth: int) -> Ways:
-        """The ways to every state after `body`, from the ways to every state before it."""
+    def after(self, before: Ways, item: Body | Node, depth: int) -> Ways:
+        """The ways to every state after `item`, from the ways to every state before it."""
         found: Ways = {}
         for state, ways in before.items():
-            for ended, more in self.body(body, state, depth).items():
+            through = self.body(item, state, depth) if isinstance(item, (str, tuple)) else self.node(item, state, depth)
+            for ended, more in through.items():
                 found[ended] = found.get(ended, 0) + ways * more
+                if found[ended].bit_length() > MOST_BITS:
+                    raise NotCountable(
+                        f"There are more than 2**{MOST_BITS:,} combinations; a wildcard that holds itself multiplies them."
+                    )
         if len(found) > MOST_STATES:
             raise TooHard
         return found
@@ -64,20 +71,10 @@ class Counter:
             ways: Ways = {state: 1}
             for item in body:
                 if not isinstance(item, str):
-                    ways = self.each(ways, item, depth)
+                    ways = self.after(ways, item, depth)
             self.kept.append(body)  # so that its id is not given to another
             self.known[key] = ways
         return self.known[key]
-
-    def each(self, before: Ways, node: Node, depth: int) -> Ways:
-        """The ways through one node, from every state."""
-        found: Ways = {}
-        for state, ways in before.items():
-            for ended, more in self.node(node, state, depth).items():
-                found[ended] = found.get(ended, 0) + ways * more
-        if len(found) > MOST_STATES:
-            raise TooHard
-        return found
 
     def node(self, node: Node, state: State, depth: int) -> Ways:
         """The ways through one node, from one state."""
@@ -113,7 +110,7 @@ class Counter:
             ways = sum(self.body(value, state, depth).values())
             value = OPAQUE
         if node.operator == "+=" and older is not None:
-            value = joined([*((older,) if isinstance(older, str) else older), *((value,) if isinstance(value, str) else value)])
+            value = joined([*items_of(older), *items_of(value)])
         variables[node.name] = value
         return {tuple(sorted(variables.items(), key=lambda pair: pair[0])): ways}
 
@@ -143,7 +140,13 @@ class Counter:
         while waiting:
             body = waiting.pop()
             for node in body if isinstance(body, tuple) else ():
-                sampler = node.header.sampler if isinstance(node, Variant) else node.sampler if isinstance(node, Wildcard) else ""
+                sampler = (
+                    node.header.sampler
+                    if isinstance(node, Variant)
+                    else node.sampler
+                    if isinstance(node, Wildcard)
+                    else ""
+                )
                 if sampler == ALL or isinstance(node, Assign):
                     raise TooHard
                 if not isinstance(node, str):
@@ -165,7 +168,9 @@ class Counter:
                 total += self.lines(texts, name, (node, variant), state, depth)
         return total
 
-    def lines(self, texts: Sequence[str], name: str, call: tuple[Wildcard, Variant | None], state: State, depth: int) -> int:
+    def lines(
+        self, texts: Sequence[str], name: str, call: tuple[Wildcard, Variant | None], state: State, depth: int
+    ) -> int:
         """The ways through the lines of one wildcard."""
         node, variant = call
         given = tuple(sorted({**dict(state), **dict(node.parameters)}.items(), key=lambda pair: pair[0]))
@@ -183,7 +188,7 @@ class Counter:
     def spelled(self, body: Body, state: State) -> list[str]:
         """Every way to spell a name."""
         names = [""]
-        for item in (body,) if isinstance(body, str) else body:
+        for item in items_of(body):
             endings = [item] if isinstance(item, str) else self.spellings(item, state)
             names = [name + ending for name in names for ending in endings]
             if len(names) > MOST_NAMES:
@@ -217,5 +222,3 @@ def picked(ways: Sequence[int], low: int, high: int) -> int:
                 product[i + j] += left * right
         polynomial = product
     return sum(factorial(k) * polynomial[k] for k in range(low, min(high, len(polynomial) - 1) + 1))
-
-

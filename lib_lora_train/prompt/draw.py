@@ -25,7 +25,7 @@ from lib_lora_train.prompt.actions import (
 from lib_lora_train.prompt.choose import ALL, RANDOM, clamp, cycled_picks, random_count, random_picks, turned_picks
 from lib_lora_train.prompt.errors import VariableError
 from lib_lora_train.prompt.machine import Binding, Frame, Leave, Machine, Step, leave
-from lib_lora_train.prompt.nodes import Access, Assign, Body, Variant, Wildcard, Wrap, joined
+from lib_lora_train.prompt.nodes import Access, Assign, Body, Variant, Wildcard, Wrap, items_of, joined
 from lib_lora_train.prompt.stream import MASK, pick
 from lib_lora_train.prompt.wild import LineCall, Lookup, line_step, lookup_step, named, wildcard
 
@@ -48,7 +48,11 @@ FRAMED = Framed()
 
 
 def variant(node: Variant, m: Machine) -> Body | None:
-    """`{a|b}`. The first lines are the way that nearly every draw takes, `stream.pick` written out for speed."""
+    """`{a|b}`. The first lines are the ways that nearly every draw takes, `stream.pick` written out for speed."""
+    if node.simple and m.turning is not None:
+        index = node.distinct[m.turning.next(len(node.distinct))]
+        m.drawn.append((m.frame, node, (index,)))
+        return node.options[index]
     if m.quick and node.simple:
         z = m.key ^ node.key
         z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9 & MASK
@@ -137,7 +141,9 @@ def _unset(node: Access, frame: Frame) -> VariableError:
     later = [assign for assign in frame.template.assignments if assign.name == node.name and assign.start > node.start]
     if later:
         place = frame.place(later[0])
-        return VariableError(f"The variable '{node.name}' is used before it is set at {place}; move that in front.", frame.place(node))
+        return VariableError(
+            f"The variable '{node.name}' is used before it is set at {place}; move that in front.", frame.place(node)
+        )
     cure = f"write ${{{node.name}=…}} in front of it, or a default as in ${{{node.name}:…}}."
     return VariableError(f"The variable '{node.name}' is not set; {cure}", frame.place(node))
 
@@ -147,8 +153,16 @@ def assign(node: Assign, m: Machine) -> Body | None:
     older = m.scope.get(node.name)
     if node.operator == "?=" and older is not None:
         return None
-    if node.operator == "=" and older is not None and m.frame is not None and older.template is m.frame.template and older.start != node.start:
-        m.note(f"The variable '{node.name}' is set twice, at {older.place()} and at {_place(node, m)}; each counts from its place on.")
+    if (
+        node.operator == "="
+        and older is not None
+        and m.frame is not None
+        and older.template is m.frame.template
+        and older.start != node.start
+    ):
+        m.note(
+            f"The variable '{node.name}' is set twice, at {older.place()} and at {_place(node, m)}; each counts from its place on."
+        )
     if node.eager and not isinstance(node.value, str):
         back = None
         if m.draw.batch_key is not None:
@@ -163,12 +177,8 @@ def assign(node: Assign, m: Machine) -> Body | None:
 def _store(node: Assign, value: Body, older: Binding | None, m: Machine) -> None:
     assert m.frame is not None
     if node.operator == "+=" and older is not None:
-        value = joined([*_items(older.body), *_items(value)])
+        value = joined([*items_of(older.body), *items_of(value)])
     m.scope[node.name] = Binding(value, m.frame.template, node.start, node.end)
-
-
-def _items(body: Body) -> tuple[object, ...]:
-    return (body,) if isinstance(body, str) else body
 
 
 def store_step(action: Store, m: Machine) -> None:

@@ -27,7 +27,7 @@ Templates = str | Mapping[str, str]
 """A template, or several by role: the first is the positive prompt, the others see its variables."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Prompt:
     """One expanded prompt. `texts` holds the text of every role, `choices` the trace of all of them."""
 
@@ -36,7 +36,9 @@ class Prompt:
     position: int = 0
     attempt: int = 0
     notes: tuple[str, ...] = ()
-    drawn: Mapping[str, Sequence[tuple[Any, ...]]] = field(default_factory=lambda: dict[str, Sequence[tuple[Any, ...]]](), repr=False, compare=False)
+    drawn: Mapping[str, Sequence[tuple[Any, ...]]] = field(
+        default_factory=lambda: dict[str, Sequence[tuple[Any, ...]]](), repr=False, compare=False
+    )
 
     @property
     def text(self) -> str:
@@ -66,7 +68,9 @@ class Expander:
     def __init__(self, context: Context | None = None) -> None:
         self.context = context or Context()
 
-    def draw(self, templates: Templates, seed: int, position: int = 0, *, mode: str = RANDOM, batch_seed: int | None = None) -> Prompt:
+    def draw(
+        self, templates: Templates, seed: int, position: int = 0, *, mode: str = RANDOM, batch_seed: int | None = None
+    ) -> Prompt:
         """The prompt of one image: a pure function of templates, seed, position (for `@`) and wildcard files.
 
         `batch_seed` makes `=!` hold for all prompts drawn with the same one.
@@ -74,7 +78,9 @@ class Expander:
         key = None if batch_seed is None else prompt_key(batch_seed, "batch")
         return self._draw(templates, Draw(0, mode, position, key), seed)
 
-    def redraw(self, templates: Templates, prompt: Prompt, hold: Mapping[str, Choice], seed: int | None = None) -> Prompt:
+    def redraw(
+        self, templates: Templates, prompt: Prompt, hold: Mapping[str, Choice], seed: int | None = None
+    ) -> Prompt:
         """Draw again with the choices `hold` fixed (`trace.held`) and the others by `seed` (the prompt's own if None).
 
         With all choices held the text is the same even when wildcard files have changed since.
@@ -86,7 +92,15 @@ class Expander:
         """The same prompt again, out of its trace."""
         return self._draw(templates, Draw(0, RANDOM, prompt.position), prompt.seed, prompt.attempt, prompt.traces)
 
-    def batch(self, templates: Templates, seeds: Iterable[int], *, mode: str = RANDOM, unique: bool = False, batch_seed: int | None = None) -> Iterator[Prompt]:
+    def batch(
+        self,
+        templates: Templates,
+        seeds: Iterable[int],
+        *,
+        mode: str = RANDOM,
+        unique: bool = False,
+        batch_seed: int | None = None,
+    ) -> Iterator[Prompt]:
         """One prompt for each seed, in order; image i depends on its own seed (and, for `@`, on its place) only.
 
         `unique` draws again what was drawn before in this batch, until every possible prompt has been; a prompt then
@@ -94,9 +108,10 @@ class Expander:
         """
         seen: set[tuple[str, ...]] = set()
         key = None if batch_seed is None else prompt_key(batch_seed, "batch")
+        compiled = self._compiled(templates)
         for position, seed in enumerate(seeds):
             draw = Draw(0, mode, position, key)
-            prompt = self._draw(templates, draw, seed)
+            prompt = self._run(compiled, draw, seed, 0)
             if unique:
                 prompt = self._unseen(templates, draw, prompt, seen)
                 seen.add(tuple(prompt.texts.values()))
@@ -112,6 +127,7 @@ class Expander:
         notes: dict[str, None] = {}
         dead: PromptError | None = None
         found = False
+        number, draw = 0, Draw(0)
         for number in count():
             draw = Draw(0, ALL, number, odometer=odometer)
             try:
@@ -121,7 +137,11 @@ class Expander:
                 notes[f"Left out: {error.reason}"] = None
             else:
                 found = True
-                yield prompt if not notes else Prompt(prompt.texts, seed, number, number, (*prompt.notes, *notes), prompt.drawn)
+                yield (
+                    prompt
+                    if not notes
+                    else Prompt(prompt.texts, seed, number, number, (*prompt.notes, *notes), prompt.drawn)
+                )
             if not odometer.advance():
                 break
         if dead is not None and not found:
@@ -148,7 +168,9 @@ class Expander:
         most = COUNTED_BY_DRAWING
         drawn = sum(1 for _ in islice(self.combinations(templates), most + 1))
         if drawn > most:
-            raise NotCountable(f"The combinations depend on each other in a way that only drawing them can count, and there are more than {most:,}.")
+            raise NotCountable(
+                f"The combinations depend on each other in a way that only drawing them can count, and there are more than {most:,}."
+            )
         return drawn
 
     def _round(self, compiled: Mapping[str, Template], seed: int, period: int) -> Iterator[Prompt]:
@@ -167,14 +189,25 @@ class Expander:
             if tuple(prompt.texts.values()) not in seen:
                 return prompt
             prompt = self._draw(templates, draw, first.seed, attempt)
-        listed = [found for found in islice(self.combinations(templates), UNIQUE_LISTED) if tuple(found.texts.values()) not in seen]
+        listed = [
+            found
+            for found in islice(self.combinations(templates), UNIQUE_LISTED)
+            if tuple(found.texts.values()) not in seen
+        ]
         if listed:
             chosen = listed[prompt_key(first.seed, "unique") * len(listed) >> 64]
             return Prompt(chosen.texts, first.seed, first.position, -1, chosen.notes, chosen.drawn)
         seen.clear()
         return first
 
-    def _draw(self, templates: Templates, draw: Draw, seed: int, attempt: int = 0, traces: Mapping[str, Sequence[Choice]] | None = None) -> Prompt:
+    def _draw(
+        self,
+        templates: Templates,
+        draw: Draw,
+        seed: int,
+        attempt: int = 0,
+        traces: Mapping[str, Sequence[Choice]] | None = None,
+    ) -> Prompt:
         return self._run(self._compiled(templates), draw, seed, attempt, traces)
 
     def _compiled(self, templates: Templates) -> Mapping[str, Template]:
@@ -182,7 +215,14 @@ class Expander:
             return {POSITIVE: self.context.template(templates)}
         return {role: self.context.template(source, role.replace("_", " ")) for role, source in templates.items()}
 
-    def _run(self, compiled: Mapping[str, Template], draw: Draw, seed: int, attempt: int, traces: Mapping[str, Sequence[Choice]] | None = None) -> Prompt:
+    def _run(
+        self,
+        compiled: Mapping[str, Template],
+        draw: Draw,
+        seed: int,
+        attempt: int,
+        traces: Mapping[str, Sequence[Choice]] | None = None,
+    ) -> Prompt:
         self.context.wildcards.begin()
         machine = Machine(self.context, draw, STEPS)
         texts: dict[str, str] = {}
@@ -191,10 +231,12 @@ class Expander:
             machine.drawn = []
             if traces is not None:
                 draw.held = {choice.path: choice for choice in traces.get(role, ())}
-                machine.quick = False
             texts[role] = machine.run(template, prompt_key(seed, role if place else "", attempt))
             drawn[role] = machine.drawn
-        notes = (*(note for template in compiled.values() for note in template.notes), *machine.notes)
+        notes = tuple(machine.notes)
+        for template in compiled.values():
+            if template.notes:
+                notes = (*template.notes, *notes)
         return Prompt(texts, seed, draw.position, attempt, notes, drawn)
 
 

@@ -48,7 +48,9 @@ def scan(root: Path, roots: list[Path], limits: Limits) -> Folder:
             continue
         for entry in entries:
             if entry.is_symlink() and not _inside(os.path.realpath(entry.path), allowed):
-                found.notes.append(f"'{prefix}{entry.name}' is a link that leads out of the wildcard folders; it is left out.")
+                found.notes.append(
+                    f"'{prefix}{entry.name}' is a link that leads out of the wildcard folders; it is left out."
+                )
             elif entry.is_dir():
                 if depth < limits.folder_depth:
                     waiting.append((entry.path, f"{prefix}{entry.name}/", depth + 1))
@@ -56,7 +58,9 @@ def scan(root: Path, roots: list[Path], limits: Limits) -> Folder:
                 files += 1
                 _file(found, Path(entry.path), prefix)
         if files > limits.files or time.monotonic() > deadline:
-            found.notes.append(f"The scan of the wildcard folder stopped after {files:,} files; names beyond them are not known.")
+            found.notes.append(
+                f"The scan of the wildcard folder stopped after {files:,} files; names beyond them are not known."
+            )
             break
     found.tables.sort()
     return found
@@ -76,6 +80,6 @@ def _inside(path: str, allowed: list[str]) -> bool:
 
 def _changed(path: str) -> int:
     try:
-        return os.stat(path).st_mtime_ns
+        return os.stat(path).st_mtime_ns  # noqa: PTH116 - a string, asked for very often
     except OSError:
         return -1

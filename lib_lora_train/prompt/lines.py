@@ -7,7 +7,6 @@ front is a weight. The index of a large file keeps, for every 16 kB, the place a
 from __future__ import annotations
 
 import codecs
-import os
 import re
 from array import array
 from bisect import bisect_right
@@ -26,7 +25,6 @@ BLOCK_BYTES = 16 * 1024
 KEPT_BLOCKS = 32
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-_IRREGULAR = (b"#", b"::", b"\r", b"\n\n", b"\n ", b"\n\t")
 Entry = tuple[int, str]
 
 
@@ -75,6 +73,7 @@ class FileValues:
         self.offsets: list[int] = []
         self.before: list[int] = []
         self.blocks: OrderedDict[int, list[Entry]] = OrderedDict()
+        self.irregular: set[int] = set()
         self.size = 0
         self.cumulative: Sequence[int] | None = None
         sums: array[int] | None = None
@@ -100,7 +99,9 @@ class FileValues:
                 total += weight
                 sums.append(total)
         except OverflowError as error:
-            raise WildcardFileError(f"The weights in {self.path.name} are too large together; use smaller ones.") from error
+            raise WildcardFileError(
+                f"The weights in {self.path.name} are too large together; use smaller ones."
+            ) from error
 
     def measure(self, data: bytes, offset: int) -> tuple[int, list[int] | None]:
         """How many values a block holds, and their weights unless all are 1. Most blocks need no splitting."""
@@ -108,31 +109,42 @@ class FileValues:
             data = data.removeprefix(codecs.BOM_UTF8)
         if not data.isascii():
             decode(data, self.encoding, self.path, offset)
-        if data[:1].isspace() or any(mark in data for mark in _IRREGULAR):
-            entries = self.parse(data, offset)
-            weights = [weight for weight, _ in entries]
-            return len(entries), (weights if weights.count(UNIT) < len(weights) else None)
-        return data.count(b"\n") + (not data.endswith(b"\n")), None
+        lines = data.split(b"\n")
+        if not lines[-1]:
+            lines.pop()
+        special = b"#" in data or b"\r" in data or (b":" in data and b"::" in data)
+        if not special and min(lines) > b"!":  # no blank line and none that starts with one
+            return len(lines), None
+        self.irregular.add(len(self.offsets))
+        entries = self.parse(data, offset)
+        weights = [weight for weight, _ in entries]
+        return len(entries), (weights if weights.count(UNIT) < len(weights) else None)
 
     def parse(self, data: bytes, offset: int) -> list[Entry]:
         """The values of one block."""
-        return entries_of(decode(data.removeprefix(codecs.BOM_UTF8), self.encoding, self.path, offset), str(self.path.name))
+        return entries_of(
+            decode(data.removeprefix(codecs.BOM_UTF8), self.encoding, self.path, offset), str(self.path.name)
+        )
 
     def text(self, index: int) -> str:
-        """One value, through a cache of the blocks used last."""
+        """One value: one block is read; blocks with comments, weights or blank lines are kept for a while."""
         block = bisect_right(self.before, index) - 1
+        place = index - self.before[block]
         entries = self.blocks.get(block)
         if entries is None:
             with self.path.open("rb") as stream:
                 stream.seek(self.offsets[block])
-                _, data = next(_blocks(stream), (0, b""))
-            entries = self.parse(data, self.offsets[block])
-            self.blocks[block] = entries
+                offset, data = next(_blocks(stream), (0, b""))
+            if block not in self.irregular:
+                lines = data.removeprefix(codecs.BOM_UTF8).split(b"\n", place + 1)
+                return (
+                    entry_of(decode(lines[place], self.encoding, self.path, offset), self.path.name)[1]
+                    if place < len(lines)
+                    else ""
+                )
+            entries = self.blocks[block] = self.parse(data, offset)
             if len(self.blocks) > KEPT_BLOCKS:
                 self.blocks.popitem(last=False)
-        else:
-            self.blocks.move_to_end(block)
-        place = index - self.before[block]
         return entries[place][1] if place < len(entries) else ""
 
 
@@ -150,9 +162,11 @@ def read_values(path: Path, encoding: str, limits: Limits) -> Values:
 
     Raises WildcardFileError with the byte offset when it is not text in a known encoding, or is too large.
     """
-    size = os.path.getsize(path)
+    size = path.stat().st_size
     if size > limits.file_bytes:
-        raise WildcardFileError(f"{path.name} has {size:,} bytes, more than the limit of {limits.file_bytes:,}; split it.")
+        raise WildcardFileError(
+            f"{path.name} has {size:,} bytes, more than the limit of {limits.file_bytes:,}; split it."
+        )
     with path.open("rb") as stream:
         head = stream.read(4)
         if head.startswith(_MARKS) or size <= IN_MEMORY_BYTES:
@@ -178,13 +192,10 @@ def decode(data: bytes, encoding: str, path: Path, offset: int) -> str:
 
 def entries_of(text: str, name: str) -> list[Entry]:
     """The values in the lines of `text`. Raises WildcardFileError for a weight that is no weight."""
-    entries: list[Entry] = []
-    for line in text.replace("\r\n", "\n").replace("\r", "\n").split("\n"):
-        line = line.lstrip(" \t")
-        if not line or line.startswith("#"):
-            continue
-        entries.append(entry_of(line, name))
-    return entries
+    lines = [line.lstrip(" \t") for line in text.replace("\r\n", "\n").replace("\r", "\n").split("\n")]
+    if "::" not in text and "#" not in text and _CONTROL.search(text) is None:
+        return [(UNIT, line) for line in lines if line]
+    return [entry_of(line, name) for line in lines if line and not line.startswith("#")]
 
 
 def entry_of(text: str, name: str) -> Entry:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from math import lcm
 from typing import TYPE_CHECKING, Any
 
-from lib_lora_train.prompt.choose import RANDOM, Odometer
+from lib_lora_train.prompt.choose import ALL, RANDOM, Odometer
 from lib_lora_train.prompt.errors import LimitReached, Place, WildcardError
 from lib_lora_train.prompt.nodes import Body, Site
 from lib_lora_train.prompt.stream import word
@@ -50,7 +50,9 @@ class Frame:
 
     __slots__ = ("binding", "depth", "label", "parent", "prefix", "template")
 
-    def __init__(self, template: Template, parent: Frame | None, label: str, prefix: str, binding: Binding | None = None) -> None:
+    def __init__(
+        self, template: Template, parent: Frame | None, label: str, prefix: str, binding: Binding | None = None
+    ) -> None:
         self.template = template
         self.parent = parent
         self.label = label
@@ -61,8 +63,8 @@ class Frame:
     def chain(self) -> str:
         """The way here, the innermost loop shown once: "a → b → a"."""
         labels: list[str] = []
-        frame: Frame | None = self
-        while frame is not None and frame.parent is not None:
+        frame = self
+        while frame.parent is not None:
             labels.append(frame.label)
             if len(labels) > 1 and frame.label == labels[0]:
                 break
@@ -101,7 +103,9 @@ class Machine:
         self.mode = draw.mode
         self.position = draw.position
         self.rounds = 1
-        self.quick = draw.mode == RANDOM and draw.held is None
+        self.quick = False
+        self.turning: Odometer | None = None
+        self.choose_way()
         self.scope: dict[str, Binding] = {}
         self.out: list[str] = []
         self.saved: list[tuple[list[str], list[str]]] = []
@@ -120,6 +124,7 @@ class Machine:
         self.key = key
         self.frame = Frame(template, None, template.name, "")
         self.mode = self.draw.mode
+        self.choose_way()
         self.position = self.draw.position
         self.rounds = 1
         out = self.out = []
@@ -174,9 +179,13 @@ class Machine:
         assert self.frame is not None
         chain = self.frame.chain()
         where = f" at {chain}" if chain else ""
-        raise LimitReached(f"The budget of {budget} for one prompt was used up{where}; make the wildcards or variables there simpler.")
+        raise LimitReached(
+            f"The budget of {budget} for one prompt was used up{where}; make the wildcards or variables there simpler."
+        )
 
-    def enter(self, site: Site, template: Template, label: str, number: int = 0, binding: Binding | None = None) -> Leave:
+    def enter(
+        self, site: Site, template: Template, label: str, number: int = 0, binding: Binding | None = None
+    ) -> Leave:
         """Go into a wildcard's line or a variable's value; the result leads back. Raises TooDeep."""
         outer = self.frame
         assert outer is not None
@@ -186,11 +195,21 @@ class Machine:
         if self.frame.depth > self.context.limits.depth:
             chain = self.frame.chain()
             loop = chain.split(" → ")
-            reason = f"refers to itself: {chain}" if len(loop) > 1 and loop[0] == loop[-1] else f"is nested too deep: {chain}"
+            reason = (
+                f"refers to itself: {chain}"
+                if len(loop) > 1 and loop[0] == loop[-1]
+                else f"is nested too deep: {chain}"
+            )
             kind = "variable" if label.startswith("$") else "wildcard"
             raise TooDeep(f"The {kind} '{label}' {reason}; take one of these references out.", outer.place(site))
         self.key = word(self.key ^ site.key, -1 - number)
         return leave
+
+    def choose_way(self) -> None:
+        """Which short way a draw may take in the current mode: `quick` at random, `turning` for combinations."""
+        free = self.draw.held is None
+        self.quick = free and self.mode == RANDOM
+        self.turning = self.draw.odometer if free and self.mode == ALL else None
 
     def turn(self, size: int) -> int:
         """The place in a cycle of `size`; what is inside turns once a round."""
@@ -207,14 +226,13 @@ class Machine:
 class Leave:
     """Puts the machine back to where it was when this was made."""
 
-    __slots__ = ("frame", "key", "mode", "position", "quick", "rounds", "scope")
+    __slots__ = ("frame", "key", "mode", "position", "rounds", "scope")
 
     def __init__(self, machine: Machine) -> None:
         self.frame = machine.frame
         self.key = machine.key
         self.mode = machine.mode
         self.position = machine.position
-        self.quick = machine.quick
         self.rounds = machine.rounds
         self.scope = machine.scope
 
@@ -223,8 +241,9 @@ def leave(saved: Leave, machine: Machine) -> None:
     """The step of `Leave`."""
     machine.frame = saved.frame
     machine.key = saved.key
-    machine.mode = saved.mode
+    if machine.mode != saved.mode:
+        machine.mode = saved.mode
+        machine.choose_way()
     machine.position = saved.position
-    machine.quick = saved.quick
     machine.rounds = saved.rounds
     machine.scope = saved.scope

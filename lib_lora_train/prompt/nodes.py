@@ -16,7 +16,7 @@ from lib_lora_train.prompt.syntax import WEIGHT
 from lib_lora_train.prompt.tokens import UNIT, Header
 
 Node = Union["Variant", "Wildcard", "Access", "Assign", "Wrap"]
-Item = Union[str, Node]
+Item = Union[str, "Node"]
 Body = Union[str, "tuple[Item, ...]"]
 
 
@@ -49,7 +49,8 @@ class Variant(Site):
         self.given = weights
         self.all_zero = not any(weights)
         self.weights = [UNIT] * len(weights) if self.all_zero else weights
-        self.sources: dict[int, str] = {}
+        self.source = ""
+        self.spans: dict[int, tuple[int, int]] = {}
         equal = min(self.weights) == max(self.weights)
         self.cumulative = None if equal else running(self.weights)
         self.multiple = header.bounded and (len(options) > 1 or self.pool([0]) is not None)
@@ -80,7 +81,8 @@ class Variant(Site):
         option = self.options[index]
         if isinstance(option, str):
             return option
-        source = self.sources[index]
+        start, end = self.spans[index]
+        source = self.source[start:end]
         found = WEIGHT.match(source)
         return source[found.end() if found else 0 :].strip()
 
@@ -100,6 +102,8 @@ class Wildcard(Site):
         self.sampler = sampler
         self.name = name
         self.parameters = parameters
+        self.spelled = name if isinstance(name, str) else ""
+        self.simple = bool(self.spelled) and not sampler
 
     def children(self) -> list[tuple[str, Body]]:
         return [(".name", self.name), *((f"({key})", value) for key, value in self.parameters)]
@@ -195,6 +199,11 @@ def joined(items: Sequence[Item]) -> Body:
     if not merged:
         return ""
     return merged[0] if len(merged) == 1 and isinstance(merged[0], str) else tuple(merged)
+
+
+def items_of(body: Body) -> tuple[Item, ...]:
+    """The parts of a body."""
+    return (body,) if isinstance(body, str) else body
 
 
 def rstrip(body: Body) -> Body:

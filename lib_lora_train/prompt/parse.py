@@ -184,7 +184,7 @@ class Builder:
     def option(self, items: list[Any]) -> list[Option]:
         """A run of plain options, or one other."""
         only = items[0]
-        return only.value if isinstance(only, Token) else [only]
+        return cast("list[Option]", only.value) if isinstance(only, Token) else [only]
 
     def weighted(self, items: list[Any]) -> Option:
         """One option with constructs in it."""
@@ -199,16 +199,16 @@ class Builder:
         """`{…}` or `<…>`."""
         header, source = cast("tuple[Header, str]", items[0].value)
         options: list[Option] = []
-        spans: dict[int, str] = {}
+        spans: dict[int, tuple[int, int]] = {}
         for place, run in enumerate(items):
             if isinstance(run, Token):
                 continue
             if len(run) == 1 and not isinstance(run[0][0], str):
-                spans[len(options)] = source[items[place - 1].end_pos : items[place + 1].start_pos]
+                spans[len(options)] = (items[place - 1].end_pos, items[place + 1].start_pos)
             options += cast("list[Option]", run)
         bodies, weights = [option[0] for option in options], [option[1] for option in options]
         variant = Variant(header, bodies, weights, (items[0].start_pos, items[-1].end_pos))
-        variant.sources = spans
+        variant.source, variant.spans = source, spans
         return variant
 
     def parameter(self, items: list[Any]) -> tuple[str, Body]:

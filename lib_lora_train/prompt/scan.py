@@ -132,7 +132,9 @@ class Scanner:
     def backslashes(self, run: str, start: int, end: int) -> int:
         """Backslashes before a mark: half of them stay, and an odd one makes the mark text. A1111's `\\(` is left alone."""
         marks = ("${", "%{", "$$", self.syntax.wildcard, self.syntax.variant_start, self.syntax.variant_end)
-        length = max((len(mark) for mark in marks if self.source.startswith(mark, end)), default=1) if len(run) % 2 else 0
+        length = (
+            max((len(mark) for mark in marks if self.source.startswith(mark, end)), default=1) if len(run) % 2 else 0
+        )
         if self.source[end] not in "()[]":
             text = run[: len(run) // 2] + self.source[end : end + length]
             self.live.append(Token("LITERAL", text, start, end + length))
@@ -167,7 +169,9 @@ class Scanner:
     def open(self, kind: str, token: Token) -> int:
         """Open a hard group. Raises LimitReached when it is too deep."""
         if len(self.groups) > self.limits.depth:
-            reason = f"Brackets are nested more than {self.limits.depth} deep; simplify the template or raise the limit."
+            reason = (
+                f"Brackets are nested more than {self.limits.depth} deep; simplify the template or raise the limit."
+            )
             raise LimitReached(reason, self.report.place(token.start_pos, token.end_pos))
         self.groups.append(Group(kind, token))
         return self.comment(token.end_pos)
@@ -192,7 +196,11 @@ class Scanner:
             group.middle = Token("MIDDLE", None, start, end)
             return self.comment(end)
         opened = group.token.end_pos
-        if group.kind == VARIANT and not group.bars and _BOUND_ATTEMPT.match(self.source[opened : min(start, opened + 40)]):
+        if (
+            group.kind == VARIANT
+            and not group.bars
+            and _BOUND_ATTEMPT.match(self.source[opened : min(start, opened + 40)])
+        ):
             reason = "The part before '$$' must be a count or a range such as 2, 1-3, 2- or -3; write \\$\\$ for the characters themselves."
             self.report.problem(reason, group.token.start_pos, end)
         return end
@@ -206,7 +214,11 @@ class Scanner:
         self.groups.pop()
         end = start + len(wanted)
         if group.kind == WRAP and group.middle is None:
-            self.report.problem("A wrap needs '$$' between frame and content, as in %{a framed ... print$${map|chart}}.", group.token.start_pos, end)
+            self.report.problem(
+                "A wrap needs '$$' between frame and content, as in %{a framed ... print$${map|chart}}.",
+                group.token.start_pos,
+                end,
+            )
             return end
         self.live += [group.token, *group.bars] if group.kind == VARIANT else [group.token]
         if group.middle is not None:
@@ -287,7 +299,9 @@ class Scanner:
         unclosed = self.groups[1:]
         if unclosed:
             token = unclosed[0].token
-            mark = self.source[token.start_pos : token.start_pos + (len(self.syntax.variant_start) if token.type == "OPEN" else 2)]
+            mark = self.source[
+                token.start_pos : token.start_pos + (len(self.syntax.variant_start) if token.type == "OPEN" else 2)
+            ]
             closing = self.syntax.variant_end if token.type == "OPEN" else "}"
             reason = f"This '{mark}' is never closed; add '{closing}', or write '\\{mark}' for the character itself."
             self.report.problem(reason, token.start_pos, token.start_pos + len(mark))

@@ -55,7 +55,8 @@ def picks(key: int, size: int, cumulative: Sequence[int] | None) -> Iterator[int
     alive: Sequence[int] | None = None
     sums = cumulative
     left = cumulative[-1] if cumulative is not None else size
-    total, counter, taken = left, 0, set[int]()
+    total, counter = left, 0
+    taken: set[int] = set()
     while left > 0:
         counter += 1
         place = word(key, counter) * total >> 64

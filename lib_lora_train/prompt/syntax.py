@@ -41,7 +41,9 @@ TAG = re.compile(r"<\w[\w.-]*:(?!:)")
 PARAMETER = re.compile(rf"[(,]\s*({NAME})\s*=\s*")
 COMMENT = re.compile(r"\s*(?://[^\n]*|/\*.*?\*/)", re.DOTALL)
 WEIGHT = re.compile(rf"\s*({NUMBER})\s*::")
-BAD_WEIGHT = re.compile(rf"\s*({NUMBER}[eE][+-]?[0-9]+|[+-]?(?:nan|inf|infinity)|[+-]?[0-9]+,[0-9]+)\s*::", re.IGNORECASE)
+BAD_WEIGHT = re.compile(
+    rf"\s*({NUMBER}[eE][+-]?[0-9]+|[+-]?(?:nan|inf|infinity)|[+-]?[0-9]+,[0-9]+)\s*::", re.IGNORECASE
+)
 _GAP = r"\s{0,9}"  # bounded, so that a long run of blanks is not tried in every way
 BOUND = rf"(?:([0-9]+){_GAP}(?:(-){_GAP}([0-9]+)?)?|(-){_GAP}([0-9]+)){_GAP}\$\$"
 
@@ -54,7 +56,11 @@ def patterns(syntax: Syntax) -> Patterns:
     marks = ["${", "%{", "$$", "}", "|", "<", ">", "[", "]", *own]
     ordered = "|".join(re.escape(mark) for mark in sorted(set(marks), key=lambda mark: (-len(mark), mark)))
     backslash = rf"(?<!\\)(?P<run>\\+)(?=[{re.escape(special)}/()\[\]])"
-    comment = r"(?P<comment>^[ \t]*\#[^\n]*|(?:(?<=[\s{|}>])|\A)\#(?=\s|\Z)[^\n]*)|" if syntax.comments else "(?P<comment>(?!))|"
+    comment = (
+        r"(?P<comment>^[ \t]*\#[^\n]*|(?:(?<=[\s{|}>])|\A)\#(?=\s|\Z)[^\n]*)|"
+        if syntax.comments
+        else "(?P<comment>(?!))|"
+    )
     start = re.escape(syntax.variant_start)
     separator = r"(?:((?:\\[\s\S]|[^${}\\])*)\$\$)?"
     return Patterns(

@@ -20,7 +20,14 @@ from lib_lora_train.prompt.tokens import UNIT
 
 SUFFIXES = (".yaml", ".yml", ".json")
 Note = Callable[[str], None]
-PLAIN_TAGS = (None, "!", "tag:yaml.org,2002:str", "tag:yaml.org,2002:int", "tag:yaml.org,2002:float", "tag:yaml.org,2002:bool")
+PLAIN_TAGS = (
+    None,
+    "!",
+    "tag:yaml.org,2002:str",
+    "tag:yaml.org,2002:int",
+    "tag:yaml.org,2002:float",
+    "tag:yaml.org,2002:bool",
+)
 
 
 def read_table(path: Path, encoding: str, limits: Limits, note: Note) -> dict[str, list[Entry]]:
@@ -30,7 +37,9 @@ def read_table(path: Path, encoding: str, limits: Limits, note: Note) -> dict[st
     """
     size = path.stat().st_size
     if size > limits.table_bytes:
-        raise WildcardFileError(f"{path.name} has {size:,} bytes, more than the limit of {limits.table_bytes:,} for tables; use a .txt file.")
+        raise WildcardFileError(
+            f"{path.name} has {size:,} bytes, more than the limit of {limits.table_bytes:,} for tables; use a .txt file."
+        )
     text = decode(path.read_bytes(), encoding, path, 0)
     value = _json(text, path.name, note) if path.suffix.lower() == ".json" else _yaml(text, path.name, limits, note)
     return _collections(value, path, limits, note)
@@ -42,9 +51,11 @@ def _collections(top: Any, path: Path, limits: Limits, note: Note) -> dict[str, 
     nodes = 0
     while waiting:
         name, value, depth = waiting.pop()
-        nodes += 1 + (len(value) if isinstance(value, (list, dict)) else 0)
+        nodes += 1 + (len(cast("list[Any]", value)) if isinstance(value, (list, dict)) else 0)
         if nodes > limits.table_nodes or depth > limits.table_depth:
-            raise WildcardFileError(f"{path.name} is too large or too deep once its aliases are followed; write it out plainly.")
+            raise WildcardFileError(
+                f"{path.name} is too large or too deep once its aliases are followed; write it out plainly."
+            )
         if isinstance(value, dict):
             items = cast("dict[str, Any]", value).items()
             waiting += [(f"{name}/{key}" if name else str(key), inner, depth + 1) for key, inner in items]
@@ -63,7 +74,9 @@ def _entry(item: Any, name: str, note: Note) -> Entry | None:
         if isinstance(text, (str, int, float)):
             weight = str(fields.get("weight", 1))
             if WEIGHT.fullmatch(f"{weight}::") is None:
-                raise WildcardFileError(f"{name}: the weight '{weight}' of '{text}' is not a plain number such as 3 or 0.25.")
+                raise WildcardFileError(
+                    f"{name}: the weight '{weight}' of '{text}' is not a plain number such as 3 or 0.25."
+                )
             return entry_of(f"{weight}::{text}", name)
     elif isinstance(item, (str, int, float)):
         return entry_of(str(item), name)
@@ -92,7 +105,8 @@ def _yaml(text: str, name: str, limits: Limits, note: Note) -> Any:
 
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
-        return _Reader(name, limits, note).read(cast("Iterator[Any]", yaml.parse(text, Loader=loader)))
+        events = cast("Callable[..., Iterator[Any]]", yaml.parse)  # pyright: ignore[reportUnknownMemberType]
+        return _Reader(name, limits, note).read(events(text, Loader=loader))
     except (yaml.YAMLError, RecursionError, UnicodeError) as error:
         raise WildcardFileError(f"{name} is not valid YAML: {' '.join(str(error).split())}.") from error
 
@@ -131,7 +145,9 @@ class _Reader:
         """A scalar, or the start of a list or mapping."""
         allowed = PLAIN_TAGS if kind == "ScalarEvent" else (None, "!", "tag:yaml.org,2002:seq", "tag:yaml.org,2002:map")
         if event.tag not in allowed:
-            raise WildcardFileError(f"{self.name}, line {event.start_mark.line + 1}: the tag '{event.tag}' is not allowed; write plain text and lists.")
+            raise WildcardFileError(
+                f"{self.name}, line {event.start_mark.line + 1}: the tag '{event.tag}' is not allowed; write plain text and lists."
+            )
         value: Any = event.value if kind == "ScalarEvent" else [] if kind == "SequenceStartEvent" else {}
         if kind == "ScalarEvent" and event.value in ("", "~", "null") and event.implicit[0]:
             value = None
@@ -143,13 +159,17 @@ class _Reader:
         self.stack.append((value, event.anchor))
         self.keys.append(None)
         if len(self.stack) > self.limits.table_depth:
-            raise WildcardFileError(f"{self.name}, line {event.start_mark.line + 1}: nested more than {self.limits.table_depth} deep.")
+            raise WildcardFileError(
+                f"{self.name}, line {event.start_mark.line + 1}: nested more than {self.limits.table_depth} deep."
+            )
 
     def add(self, value: Any, event: Any) -> None:
         """Put a value where it belongs."""
         self.nodes += 1
         if self.nodes > self.limits.table_nodes:
-            raise WildcardFileError(f"{self.name} has more than {self.limits.table_nodes:,} entries; use a .txt file for long lists.")
+            raise WildcardFileError(
+                f"{self.name} has more than {self.limits.table_nodes:,} entries; use a .txt file for long lists."
+            )
         if not self.stack:
             self.result = value
             return
@@ -167,5 +187,7 @@ class _Reader:
                 holder.setdefault(inner, text)
             return
         if key in holder:
-            self.note(f"{self.name}, line {event.start_mark.line + 1}: the key '{key}' stands twice; the last one counts.")
+            self.note(
+                f"{self.name}, line {event.start_mark.line + 1}: the key '{key}' stands twice; the last one counts."
+            )
         holder[key] = value

@@ -14,6 +14,7 @@ from lib_lora_train.prompt.wildcards import Wildcards
 
 Missing = Literal["literal", "error", "empty"]
 KEPT_LINES = 20_000
+KEPT_TEMPLATES = 64
 
 
 class Template:
@@ -69,11 +70,19 @@ class Context:
         self.limits = limits
         self.lenient = lenient
         self.missing: Missing = missing
+        self._templates: dict[tuple[str, str], Template] = {}
         self._lines: dict[tuple[str, str], str | Template] = {}
 
     def template(self, source: str, name: str = "prompt") -> Template:
         """The compiled template."""
-        return compile_template(source, self.syntax, self.limits, self.lenient, name)
+        known = self._templates.get((name, source))
+        if known is None:
+            if len(self._templates) >= KEPT_TEMPLATES:
+                self._templates.clear()
+            known = self._templates[name, source] = compile_template(
+                source, self.syntax, self.limits, self.lenient, name
+            )
+        return known
 
     def line(self, text: str, name: str) -> str | Template:
         """A wildcard's line: itself when it is plain text, else compiled (and kept)."""
@@ -84,5 +93,3 @@ class Context:
             template = read_template(text, self.syntax, self.limits, self.lenient, f"wildcard {name}")
             known = self._lines[name, text] = template.body if isinstance(template.body, str) else template
         return known
-
-

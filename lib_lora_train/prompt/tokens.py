@@ -80,7 +80,9 @@ def weighted(text: str, problem: Callable[[str, int, int], None]) -> tuple[int |
     number = found[1]
     whole, _, fraction = number.lstrip("+-").partition(".")
     if number.startswith("-") and (whole + fraction).strip("0"):
-        problem(f"A weight cannot be negative ({number}); write 0 to switch an option off.", found.start(1), found.end(1))
+        problem(
+            f"A weight cannot be negative ({number}); write 0 to switch an option off.", found.start(1), found.end(1)
+        )
         return 0, text[found.end() :]
     if len(whole.lstrip("0")) > 9:
         problem(f"The weight is larger than {MAX_WEIGHT:,}; use a smaller one.", found.start(1), found.end(1))

@@ -29,13 +29,15 @@ class Choice:
 
     def to_json(self) -> dict[str, Any]:
         """Plain lists and numbers for JSON."""
-        return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
+        lists = {"picks": list(self.picks), "texts": list(self.texts), "odds": list(self.odds)}
+        return {**asdict(self), **lists}
 
     @staticmethod
     def from_json(fields: Mapping[str, Any]) -> Choice:
         """The choice that `to_json` wrote. Raises KeyError when a field is missing."""
-        names = Choice.__dataclass_fields__
-        return Choice(**{name: tuple(fields[name]) if isinstance(fields[name], list) else fields[name] for name in names})
+        values: dict[str, Any] = {name: fields[name] for name in Choice.__dataclass_fields__}
+        values.update({name: tuple(fields[name]) for name in ("picks", "texts", "odds")})
+        return Choice(**values)
 
 
 def held(choices: Iterable[Choice], *prefixes: str) -> dict[str, Choice]:

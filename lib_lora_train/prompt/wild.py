@@ -35,7 +35,17 @@ class LineCall:
 
 
 def wildcard(node: Wildcard, m: Machine) -> Body | None:
-    """`__name__`."""
+    """`__name__`; the first lines are the way of nearly every draw."""
+    if m.quick and node.simple:
+        collection = _found(node, node.spelled, m)
+        if isinstance(collection, str):
+            return collection
+        values = collection.values
+        index = pick(m.key ^ node.key, 0, values.size, values.cumulative)
+        text = values.text(index)
+        m.drawn.append((m.frame, node, (index,), node.spelled, collection, (text,)))
+        template = m.context.line(text, node.spelled)
+        return template if isinstance(template, str) else _enter(LineCall((node, None, node.spelled), template, 0), m)
     return named(node, m, None)
 
 
@@ -57,27 +67,23 @@ def _expand(node: Wildcard, name: str, variant: Variant | None, m: Machine) -> B
     if isinstance(collection, str):
         return collection
     site = variant or node
-    if m.quick and variant is None and not node.sampler:
-        values = collection.values
-        indices: Sequence[int] = (pick(m.key ^ node.key, 0, values.size, values.cumulative),)
-        texts = [values.text(indices[0])]
-        back = None
+    mode = mode_of(variant.header.sampler if variant and variant.header.sampler else node.sampler, m)
+    back = switch(mode, m)
+    held = m.draw.held.get(m.frame.prefix + site.path) if m.draw.held is not None and m.frame is not None else None
+    if held is not None and held.kind == "wildcard":
+        indices, texts = held.picks, list(held.texts)
     else:
-        mode = mode_of(variant.header.sampler if variant and variant.header.sampler else node.sampler, m)
-        back = switch(mode, m)
-        held = m.draw.held.get(m.frame.prefix + site.path) if m.draw.held is not None and m.frame is not None else None
-        if held is not None and held.kind == "wildcard":
-            indices, texts = held.picks, list(held.texts)
-        else:
-            indices = _pick(collection, site, variant, mode, m)
-            texts = [collection.values.text(index) for index in indices]
+        indices = _pick(collection, site, variant, mode, m)
+        texts = [collection.values.text(index) for index in indices]
     m.drawn.append((m.frame, site, indices, name, collection, texts))
     return _bodies((node, variant, name), texts, m, back)
 
 
-def _bodies(call: tuple[Wildcard, Variant | None, str], texts: Sequence[str], m: Machine, back: Leave | None) -> Body | None:
+def _bodies(
+    call: tuple[Wildcard, Variant | None, str], texts: Sequence[str], m: Machine, back: Leave | None
+) -> Body | None:
     """The lines as text where they are plain, as calls where they are templates."""
-    node, variant, name = call
+    _, variant, name = call
     line = m.context.line
     if variant is None:
         template = line(texts[0], name)
@@ -129,7 +135,9 @@ def _found(node: Wildcard, name: str, m: Machine) -> Collection | str:
     return frame.template.source[node.start : node.end] if isinstance(node.name, str) else f"{wrap}{name}{wrap}"
 
 
-def _pick(collection: Collection, site: Wildcard | Variant, variant: Variant | None, mode: str, m: Machine) -> Sequence[int]:
+def _pick(
+    collection: Collection, site: Wildcard | Variant, variant: Variant | None, mode: str, m: Machine
+) -> Sequence[int]:
     values = collection.values
     if mode == RANDOM:
         key = m.key ^ site.key

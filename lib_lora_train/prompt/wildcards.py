@@ -36,7 +36,7 @@ class Collection:
 
     name: str
     values: Values
-    sources: Sequence[tuple[Path, Stamp]] = ()
+    sources: Sequence[tuple[str, Stamp]] = ()
     note: str = ""
     by_name: bool = True
 
@@ -56,7 +56,10 @@ class Collection:
 
     def fresh(self) -> bool:
         """Whether the files are as they were read."""
-        return all(_stamp(path) == stamp for path, stamp in self.sources)
+        for path, stamp in self.sources:  # noqa: SIM110 - a generator costs more than the rest
+            if _stamp(path) != stamp:
+                return False
+        return True
 
 
 class UnionValues:
@@ -107,7 +110,9 @@ class Wildcards:
         self.roots = [Path(root).absolute() for root in roots]
         self.limits = limits
         self.reading = reading or Reading()
-        self.given = {name: MemoryValues([entry_of(text, name) for text in texts]) for name, texts in (values or {}).items()}
+        self.given = {
+            name: MemoryValues([entry_of(text, name) for text in texts]) for name, texts in (values or {}).items()
+        }
         self.epoch = 0
         self.checked_at = float("-inf")
         self._folders: list[Folder] | None = None
@@ -164,7 +169,11 @@ class Wildcards:
             names = list(self.names())[:MOST_COMPARED]
             folded = {known.casefold(): known for known in names}
             near = difflib.get_close_matches(name.casefold(), folded, n=3, cutoff=0.6)
-            hint = f"did you mean {' or '.join(repr(folded[key]) for key in near)}?" if near else f"there are {len(names)} other names."
+            hint = (
+                f"did you mean {' or '.join(repr(folded[key]) for key in near)}?"
+                if near
+                else f"there are {len(names)} other names."
+            )
             where = f"{len(self.roots)} folder{'' if len(self.roots) == 1 else 's'}"
             self._reasons[name] = f"No wildcard '{name}' was found in {where}; {hint}"
         return self._reasons[name]
@@ -192,7 +201,9 @@ class Wildcards:
         names = list(self.names())
         deeper = [known for known in names if known.endswith("/" + plain)]
         if deeper:
-            return self._union(name, deeper, f"'{name}' was found as {' and '.join(repr(known) for known in deeper[:3])}.")
+            return self._union(
+                name, deeper, f"'{name}' was found as {' and '.join(repr(known) for known in deeper[:3])}."
+            )
         folded = plain.casefold()
         close = [known for known in names if known.casefold() == folded]
         if close:
@@ -209,7 +220,9 @@ class Wildcards:
             folder = self.roots[0] if self.roots else Path.cwd()
             Root(folder, self.roots).resolve(re.sub(r"[*?\[\]!]", "x", plain) + ".txt")
         except OutsideRoot as error:
-            raise WildcardError("A wildcard's name must stay inside the wildcard folders: use a plain name such as 'places/beach'.") from error
+            raise WildcardError(
+                "A wildcard's name must stay inside the wildcard folders: use a plain name such as 'places/beach'."
+            ) from error
         return plain
 
     def _one(self, name: str) -> Collection | None:
@@ -228,7 +241,7 @@ class Wildcards:
         return None
 
     def _filled(self, name: str, values: Values, path: Path, stamp: Stamp) -> Collection | None:
-        return Collection(name, self._arranged(values), [(path, stamp)]) if values.size else None
+        return Collection(name, self._arranged(values), [(str(path), stamp)]) if values.size else None
 
     def _read(self, path: Path) -> Values:
         try:
@@ -241,7 +254,9 @@ class Wildcards:
         if not (self.reading.sort or self.reading.unique):
             return values
         sums = values.cumulative
-        entries = [(UNIT if sums is None else sums[i] - (sums[i - 1] if i else 0), values.text(i)) for i in range(values.size)]
+        entries = [
+            (UNIT if sums is None else sums[i] - (sums[i - 1] if i else 0), values.text(i)) for i in range(values.size)
+        ]
         if self.reading.unique:
             entries = list(dict.fromkeys(entries))
         return MemoryValues(sorted(entries, key=lambda entry: entry[1]) if self.reading.sort else entries)
@@ -273,10 +288,10 @@ class Wildcards:
         return known[1]
 
 
-def _stamp(path: Path) -> Stamp:
+def _stamp(path: str | Path) -> Stamp:
     """Change time in nanoseconds and size in bytes; (-1, -1) when the file is gone."""
     try:
-        status = os.stat(path)
+        status = os.stat(path)  # noqa: PTH116 - a string, asked for at every prompt
     except OSError:
         return (-1, -1)
     return (status.st_mtime_ns, status.st_size)
