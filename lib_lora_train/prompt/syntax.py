@@ -55,7 +55,7 @@ def patterns(syntax: Syntax) -> Patterns:
     special = "".join(sorted(set("{}|<>$%#_").union(*own) - set("()[]\\")))
     marks = ["${", "%{", "$$", "}", "|", "<", ">", "[", "]", *own]
     ordered = "|".join(re.escape(mark) for mark in sorted(set(marks), key=lambda mark: (-len(mark), mark)))
-    backslash = rf"(?<!\\)(?P<run>\\+)(?=[{re.escape(special)}/()\[\]])"
+    backslash = rf"(?<!\\)(?P<run>\\+)(?=[{re.escape(special)}()\[\]]|/[/*])"
     comment = (
         r"(?P<comment>^[ \t]*\#[^\n]*|(?:(?<=[\s{|}>])|\A)\#(?=\s|\Z)[^\n]*)|"
         if syntax.comments
@@ -67,7 +67,7 @@ def patterns(syntax: Syntax) -> Patterns:
         outer=re.compile(f"{comment}{backslash}|{ordered}", re.MULTILINE),
         inner=re.compile(f"{comment}{backslash}|{ordered}|[(),]", re.MULTILINE),
         header=re.compile(rf"(?:{start}|<)\s*([~@!]?)\s*(?:{BOUND}{separator})?"),
-        escape=re.compile(rf"(?<!\\)(\\+)([{re.escape(special)}/])"),
+        escape=re.compile(rf"(?<!\\)(\\+)([{re.escape(special)}]|/(?=[/*]))"),
         plain=re.compile(rf"[\\#]|//|/\*|{'|'.join(re.escape(m) for m in sorted(set(marks) - set('[]')))}"),
         special=special,
     )
@@ -83,8 +83,7 @@ def unescape(text: str, syntax: Syntax) -> str:
 def escape(text: str, syntax: Syntax = DEFAULT_SYNTAX) -> str:
     """`text` as a template that expands to exactly `text`."""
     special = re.escape(patterns(syntax).special)
-    text = re.sub(rf"(?<!\\)(\\*)([{special}])", lambda m: m[1] * 2 + "\\" + m[2], text)
-    return re.sub(r"\A(\s*)/(?=[/*])", r"\1\\/", text)
+    return re.sub(rf"(?<!\\)(\\*)([{special}]|(?<!/)/(?=[/*]))", lambda m: m[1] * 2 + "\\" + m[2], text)
 
 
 def is_plain(text: str, syntax: Syntax) -> bool:

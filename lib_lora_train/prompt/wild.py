@@ -57,9 +57,9 @@ def named(node: Wildcard, m: Machine, variant: Variant | None) -> Body | None:
 
 
 def lookup_step(action: Lookup, m: Machine) -> Body | None:
-    """The name is known now."""
+    """The name is known now. Text comes back as a sequence, because catching has ended and the machine must notice."""
     (name,) = caught(m)
-    return _expand(action.node, name, action.variant, m)
+    return sequence(_expand(action.node, name, action.variant, m))
 
 
 def _expand(node: Wildcard, name: str, variant: Variant | None, m: Machine) -> Body | None:
