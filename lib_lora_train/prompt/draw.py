@@ -73,6 +73,8 @@ def _any_variant(node: Variant, m: Machine) -> Body | None:
     high = node.header.high
     if node.multiple and high is not None and high > len(node.options):
         m.note(f"{_place(node, m)}: {high} picks are asked for, but there are {len(node.options)} options.")
+    if node.all_zero:
+        m.note(f"{_place(node, m)}: All weights are 0, so all options count alike.")
     back = switch(mode, m)
     picks = _held(node, m)
     if picks is None:

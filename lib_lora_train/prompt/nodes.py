@@ -54,7 +54,7 @@ class Variant(Site):
         equal = min(self.weights) == max(self.weights)
         self.cumulative = None if equal else running(self.weights)
         self.multiple = header.bounded and (len(options) > 1 or self.pool([0]) is not None)
-        self.simple = not self.multiple and not header.sampler
+        self.simple = not self.multiple and not header.sampler and not self.all_zero
 
     def pool(self, options: Sequence[int]) -> Wildcard | None:
         """The wildcard whose lines are picked, when it is the only one of `options` (`{2$$__hue__}`)."""

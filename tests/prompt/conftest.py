@@ -34,7 +34,9 @@ def write(tmp_path: Path) -> Write:
     def file(name: str, content: str | Sequence[str]) -> Path:
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(content if isinstance(content, str) else "\n".join([*content, ""]), encoding="utf-8", newline="")
+        path.write_text(
+            content if isinstance(content, str) else "\n".join([*content, ""]), encoding="utf-8", newline=""
+        )
         return path
 
     return file

@@ -78,7 +78,9 @@ def agrees(case: dict[str, Any], root: Path, engine: type[Engine]) -> bool:
     if case["kind"] == "set":
         return set(drawn) == set(expect)
     number = sum(drawn.values())
-    return set(drawn) <= set(expect) and all(abs(drawn[text] - number * p) <= 5 * math.sqrt(number * p * (1 - p)) + 1 for text, p in expect.items())
+    return set(drawn) <= set(expect) and all(
+        abs(drawn[text] - number * p) <= 5 * math.sqrt(number * p * (1 - p)) + 1 for text, p in expect.items()
+    )
 
 
 def holds(case: dict[str, Any], make: Any) -> bool:
@@ -86,11 +88,18 @@ def holds(case: dict[str, Any], make: Any) -> bool:
     check, template = case["check"], case["template"]
     name = check["name"]
     if name == "no_exception":
-        return bool(make().combinatorial(template, 20) if case["mode"] == "combinatorial" else make().random(template, 5))
+        return bool(
+            make().combinatorial(template, 20) if case["mode"] == "combinatorial" else make().random(template, 5)
+        )
     if name == "batch_equals_single":
-        return make().random(template, len(check["seeds"]), seeds=check["seeds"]) == [make(1).random(template, 1, seeds=[seed])[0] for seed in check["seeds"]]
+        return make().random(template, len(check["seeds"]), seeds=check["seeds"]) == [
+            make(1).random(template, 1, seeds=[seed])[0] for seed in check["seeds"]
+        ]
     if name == "shared_context":
-        return all(negative == f"no {positive}" for positive, negative in make().shared(check["positive"], check["negative"], 20))
+        return all(
+            negative == f"no {positive}"
+            for positive, negative in make().shared(check["positive"], check["negative"], 20)
+        )
     drawn = make().random(template, check.get("n", 300))
     if name == "same_within_varies_across":
         return all(re.match(check["pattern"], text) for text in drawn) and len(set(drawn)) > 1

@@ -41,7 +41,11 @@ def test_a_choice_elsewhere_does_not_reroll(expander: Expander) -> None:
 
 
 def test_negative_and_hires_share_variables_and_nothing_else(expander: Expander) -> None:
-    templates = {POSITIVE: "${v=!{x|y|z}}${w={1|2|3|4}}${v} {a|b|c|d}", NEGATIVE: "no ${v} {a|b|c|d}", "hr_prompt": "${v} ${w}"}
+    templates = {
+        POSITIVE: "${v=!{x|y|z}}${w={1|2|3|4}}${v} {a|b|c|d}",
+        NEGATIVE: "no ${v} {a|b|c|d}",
+        "hr_prompt": "${v} ${w}",
+    }
     apart = 0
     for prompt in expander.batch(templates, range(60)):
         positive, negative, hires = prompt.texts.values()
@@ -65,7 +69,10 @@ def test_replay_of_a_trace_survives_json_and_changed_files(tmp_path: Path) -> No
     expander = Expander(Context(Wildcards([tmp_path])))
     template = "{a|3::b} __hue__ {2$$__hue__} {2$$a|b|{c|d}}"
     prompts = list(expander.batch(template, range(30)))
-    stored = [[Choice.from_json(fields) for fields in json.loads(json.dumps(prompt.to_json()))["choices"]] for prompt in prompts]
+    stored = [
+        [Choice.from_json(fields) for fields in json.loads(json.dumps(prompt.to_json()))["choices"]]
+        for prompt in prompts
+    ]
     file.write_text("white\nblack\n", encoding="utf-8")
     for prompt, choices in zip(prompts, stored, strict=True):
         assert expander.redraw(template, prompt, held(choices), seed=999).text == prompt.text
@@ -103,7 +110,12 @@ def test_unique_never_repeats_until_exhausted(expander: Expander) -> None:
 def test_cyclical_follows_the_place_in_the_batch(expander: Expander) -> None:
     assert texts(expander, "{@a|b|c}-{@x|y}", 6, 50) == ["a-x", "b-y", "c-x", "a-y", "b-x", "c-y"]
     assert expander.draw("{@a|b|c}", 5, position=4).text == "b"
-    assert [prompt.text for prompt in islice(expander.cycle("__hue__ {x|y}"), 4)] == ["teal x", "ochre y", "plum x", "teal y"]
+    assert [prompt.text for prompt in islice(expander.cycle("__hue__ {x|y}"), 4)] == [
+        "teal x",
+        "ochre y",
+        "plum x",
+        "teal y",
+    ]
     assert texts(expander, "{@{oak|elm}|ash}", 6) == ["oak", "ash", "elm", "ash", "oak", "ash"]
 
 
