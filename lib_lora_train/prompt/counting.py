@@ -7,7 +7,7 @@ variable at each use, `=!` once. Where an assignment depends on an option, the w
 from __future__ import annotations
 
 from collections import Counter as Tally
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from math import comb, factorial
 
 from lib_lora_train.prompt.choose import ALL, clamp
@@ -100,19 +100,18 @@ class Counter:
 
     def assign(self, node: Assign, state: State, depth: int) -> Ways:
         """An assignment: lazy ones cost nothing."""
-        variables = dict(state)
-        older = variables.get(node.name)
+        older = dict(state).get(node.name)
         if node.operator == "?=" and older is not None:
             return {state: 1}
-        value = node.value
-        ways = 1
-        if node.eager and not isinstance(value, str):
-            ways = sum(self.body(value, state, depth).values())
-            value = OPAQUE
+        drawn = node.eager and not isinstance(node.value, str)
+        value = OPAQUE if drawn else node.value
         if node.operator == "+=" and older is not None:
             value = joined([*items_of(older), *items_of(value)])
-        variables[node.name] = value
-        return {tuple(sorted(variables.items(), key=lambda pair: pair[0])): ways}
+        found: Ways = {}
+        for ended, ways in self.body(node.value, state, depth).items() if drawn else ((state, 1),):
+            after = _with(ended, {node.name: value})
+            found[after] = found.get(after, 0) + ways
+        return found
 
     def variant(self, node: Variant, state: State, depth: int) -> Ways:
         """The sum over the options, or over all ordered picks."""
@@ -173,7 +172,7 @@ class Counter:
     ) -> int:
         """The ways through the lines of one wildcard."""
         node, variant = call
-        given = tuple(sorted({**dict(state), **dict(node.parameters)}.items(), key=lambda pair: pair[0]))
+        given = _with(state, dict(node.parameters))
         ways: list[int] = []
         for text in texts:
             line = self.context.line(text, name)
@@ -204,6 +203,11 @@ class Counter:
             if body is not OPAQUE and not (isinstance(body, tuple) and any(isinstance(item, Access) for item in body)):
                 return self.spelled(body, state)
         raise TooHard
+
+
+def _with(state: State, values: Mapping[str, Body]) -> State:
+    """A state with some variables set."""
+    return tuple(sorted({**dict(state), **values}.items(), key=lambda pair: pair[0]))
 
 
 def picked(ways: Sequence[int], low: int, high: int) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -127,6 +128,7 @@ class Expander:
         notes: dict[str, None] = {}
         dead: PromptError | None = None
         found = False
+        deadline = time.monotonic() + self.context.limits.seconds
         number, draw = 0, Draw(0)
         for number in count():
             draw = Draw(0, ALL, number, odometer=odometer)
@@ -134,9 +136,12 @@ class Expander:
                 prompt = self._run(compiled, draw, seed, number)
             except TooDeep as error:  # a wildcard that holds itself: leave this branch out, and say so
                 dead = error
+                if time.monotonic() > deadline:
+                    raise
                 notes[f"Left out: {error.reason}"] = None
             else:
                 found = True
+                deadline = time.monotonic() + self.context.limits.seconds
                 yield (
                     prompt
                     if not notes

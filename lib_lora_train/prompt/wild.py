@@ -132,7 +132,7 @@ def _found(node: Wildcard, name: str, m: Machine) -> Collection | str:
     if context.missing == "empty":
         return ""
     wrap = context.syntax.wildcard
-    return frame.template.source[node.start : node.end] if isinstance(node.name, str) else f"{wrap}{name}{wrap}"
+    return frame.template.source[node.start : node.end] if node.parameters else f"{wrap}{node.sampler}{name}{wrap}"
 
 
 def _pick(

@@ -83,12 +83,13 @@ templates = st.recursive(
 
 
 @given(anything | marks)
+@settings(deadline=None)
 def test_escaped_text_means_itself(text: str) -> None:
     assert EXPANDER.draw(escape(text), 1).text == text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 @given(marks | anything, st.integers(0, 2**64))
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 def test_anything_is_drawn_or_refused_with_a_sentence(template: str, seed: int) -> None:
     for expander in (EXPANDER, LENIENT):
         try:
@@ -101,6 +102,7 @@ def test_anything_is_drawn_or_refused_with_a_sentence(template: str, seed: int) 
 
 
 @given(templates, st.integers(0, 1000))
+@settings(deadline=None)
 def test_draws_are_among_the_combinations_and_counted(template: str, seed: int) -> None:
     try:
         prompts = [prompt.text for prompt in islice(EXPANDER.combinations(template), 400)]
@@ -112,6 +114,7 @@ def test_draws_are_among_the_combinations_and_counted(template: str, seed: int) 
 
 
 @given(templates, st.integers(0, 1000))
+@settings(deadline=None)
 def test_formatting_changes_nothing_that_is_drawn(template: str, seed: int) -> None:
     try:
         first = EXPANDER.draw(template, seed)
@@ -123,6 +126,7 @@ def test_formatting_changes_nothing_that_is_drawn(template: str, seed: int) -> N
 
 
 @given(templates, st.integers(0, 1000), st.integers(0, 1000))
+@settings(deadline=None)
 def test_a_held_trace_gives_the_same_prompt(template: str, seed: int, other: int) -> None:
     try:
         first = EXPANDER.draw(template, seed)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from itertools import combinations, permutations
+from itertools import combinations, pairwise, permutations
 
 import pytest
 
@@ -68,5 +68,5 @@ def test_neighbouring_seeds_and_places_are_independent(expander: Expander) -> No
     pairs = {f"{a}{b}": 0.01 for a in "0123456789" for b in "0123456789"}
     for i, j in combinations(range(5), 2):
         assert chi_square(Counter(text[i] + text[j] for text in prompts), pairs) < CRITICAL[99]
-    following = Counter(a[0] + b[0] for a, b in zip(prompts, prompts[1:], strict=False))
+    following = Counter(a[0] + b[0] for a, b in pairwise(prompts))
     assert chi_square(following, pairs) < CRITICAL[99]
