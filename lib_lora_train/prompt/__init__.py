@@ -21,6 +21,7 @@ from lib_lora_train.prompt.errors import (
 )
 from lib_lora_train.prompt.expander import NEGATIVE, POSITIVE, Expander, Prompt, Templates
 from lib_lora_train.prompt.limits import Limits
+from lib_lora_train.prompt.stream import seed_of
 from lib_lora_train.prompt.syntax import Syntax, escape
 from lib_lora_train.prompt.template import Context, Template, compile_template
 from lib_lora_train.prompt.trace import Choice, held
@@ -50,4 +51,5 @@ __all__ = [
     "compile_template",
     "escape",
     "held",
+    "seed_of",
 ]

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from math import comb, factorial
 
 from lib_lora_train.prompt.choose import ALL, clamp
-from lib_lora_train.prompt.errors import NotCountable
+from lib_lora_train.prompt.errors import NotCountable, WildcardError
 from lib_lora_train.prompt.nodes import Access, Assign, Body, Node, Variant, Wildcard, Wrap, items_of, joined
 from lib_lora_train.prompt.template import Context, Template
 
@@ -157,18 +157,24 @@ class Counter:
         sampler = (variant.header.sampler if variant else "") or node.sampler or ALL
         total = 0
         for name in self.spelled(node.name, state):
-            collection = self.context.wildcards.find(name)
+            try:
+                collection = self.context.wildcards.find(name)
+            except WildcardError:
+                collection = None
             if collection is None:
+                if self.context.missing == "error":
+                    raise TooHard  # drawing says it, with the place
                 total += 1
             elif sampler != ALL:
                 total += self.drawn([node.name], state)[state]
             else:
-                texts = [collection.values.text(index) for index in collection.distinct]
+                wanted = set(collection.distinct)
+                texts = (text for index, text in enumerate(collection.values.all()) if index in wanted)
                 total += self.lines(texts, name, (node, variant), state, depth)
         return total
 
     def lines(
-        self, texts: Sequence[str], name: str, call: tuple[Wildcard, Variant | None], state: State, depth: int
+        self, texts: Iterable[str], name: str, call: tuple[Wildcard, Variant | None], state: State, depth: int
     ) -> int:
         """The ways through the lines of one wildcard."""
         node, variant = call

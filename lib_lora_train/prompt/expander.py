@@ -141,12 +141,12 @@ class Expander:
                 notes[f"Left out: {error.reason}"] = None
             else:
                 found = True
-                deadline = time.monotonic() + self.context.limits.seconds
                 yield (
                     prompt
                     if not notes
                     else Prompt(prompt.texts, seed, number, number, (*prompt.notes, *notes), prompt.drawn)
                 )
+                deadline = time.monotonic() + self.context.limits.seconds
             if not odometer.advance():
                 break
         if dead is not None and not found:

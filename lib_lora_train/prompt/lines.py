@@ -45,6 +45,10 @@ class Values(Protocol):
         """One value, a template of its own."""
         ...
 
+    def all(self) -> Iterator[str]:
+        """Every value in order."""
+        ...
+
 
 class MemoryValues:
     """Values held as a list."""
@@ -61,6 +65,10 @@ class MemoryValues:
     def text(self, index: int) -> str:
         """One value."""
         return self.texts[index]
+
+    def all(self) -> Iterator[str]:
+        """Every value in order."""
+        return iter(self.texts)
 
 
 class FileValues:
@@ -146,6 +154,12 @@ class FileValues:
             if len(self.blocks) > KEPT_BLOCKS:
                 self.blocks.popitem(last=False)
         return entries[place][1] if place < len(entries) else ""
+
+    def all(self) -> Iterator[str]:
+        """Every value in order, a block at a time."""
+        with self.path.open("rb") as stream:
+            for offset, data in _blocks(stream):
+                yield from (text for _, text in self.parse(data, offset))
 
 
 def _blocks(stream: IO[bytes]) -> Iterator[tuple[int, bytes]]:

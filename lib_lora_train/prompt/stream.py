@@ -27,6 +27,11 @@ def prompt_key(seed: int, role: str = "", attempt: int = 0) -> int:
     return key_of(f"{seed}/{role}/{attempt}")
 
 
+def seed_of(*parts: object) -> int:
+    """A seed made of several things, such as (seed, image, epoch): the same parts give the same 63 bits everywhere."""
+    return key_of("/".join(map(str, parts))) >> 1
+
+
 def mix(value: int) -> int:
     """Scramble 64 bits (a bijection)."""
     value = (value ^ (value >> 30)) * 0xBF58476D1CE4E5B9 & MASK

@@ -8,7 +8,7 @@ import os
 import re
 import time
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -19,13 +19,13 @@ from lib_lora_train.prompt.errors import WildcardError, WildcardFileError
 from lib_lora_train.prompt.folders import Folder, scan
 from lib_lora_train.prompt.limits import DEFAULT_LIMITS, Limits
 from lib_lora_train.prompt.lines import Entry, MemoryValues, Values, entry_of, read_values
-from lib_lora_train.prompt.stream import running
+from lib_lora_train.prompt.stream import running, weight
 from lib_lora_train.prompt.tables import read_table
 from lib_lora_train.prompt.tokens import UNIT
 
 FOLDER_CHECK_SECONDS = 1.0
 MOST_COMPARED = 20_000
-MOST_MERGED = 1_000_000
+MOST_MERGED = 100_000
 _GLOB = re.compile(r"[*?\[]")
 Stamp = tuple[int, int]
 
@@ -42,12 +42,15 @@ class Collection:
 
     @cached_property
     def distinct(self) -> Sequence[int]:
-        """The values that can be drawn, each text once. Beyond a million values doubles are kept (they are not read)."""
+        """The values that can be drawn, each text once. Among more than 100,000 values doubles are kept."""
         sums, size = self.values.cumulative, self.values.size
-        if size > MOST_MERGED and sums is None:
-            return range(size)
-        possible = [i for i in range(size) if sums is None or sums[i] > (sums[i - 1] if i else 0)]
-        return list({self.values.text(i): i for i in reversed(possible)}.values())[::-1]
+        if size > MOST_MERGED:
+            return range(size) if sums is None else [i for i in range(size) if weight(sums, i)]
+        first: dict[str, int] = {}
+        for index, text in enumerate(self.values.all()):
+            if sums is None or weight(sums, index):
+                first.setdefault(text, index)
+        return list(first.values())
 
     def at(self, place: int, step: int) -> int:
         """The value at `place` of a cycle in which each comes as often as its weight says (`step` is one turn's weight)."""
@@ -82,6 +85,11 @@ class UnionValues:
         """One value."""
         part = bisect_right(self.ends, index)
         return self.parts[part].text(index - (self.ends[part - 1] if part else 0))
+
+    def all(self) -> Iterator[str]:
+        """Every value in order."""
+        for part in self.parts:
+            yield from part.all()
 
 
 @dataclass(frozen=True)
@@ -254,9 +262,7 @@ class Wildcards:
         if not (self.reading.sort or self.reading.unique):
             return values
         sums = values.cumulative
-        entries = [
-            (UNIT if sums is None else sums[i] - (sums[i - 1] if i else 0), values.text(i)) for i in range(values.size)
-        ]
+        entries = [(UNIT if sums is None else weight(sums, i), text) for i, text in enumerate(values.all())]
         if self.reading.unique:
             entries = list(dict.fromkeys(entries))
         return MemoryValues(sorted(entries, key=lambda entry: entry[1]) if self.reading.sort else entries)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 from itertools import islice
 from math import factorial
+from pathlib import Path
 
 import pytest
 
-from lib_lora_train.prompt import Expander, NotCountable
+from lib_lora_train.prompt import Context, Expander, NotCountable, Wildcards
 
 TEMPLATES = [
     "",
@@ -67,6 +68,21 @@ def test_large_numbers_are_exact_and_quick(expander: Expander) -> None:
     first = list(islice(expander.combinations("{a|b|c|d|e|f|g|h|i|j}" * 30), 100))
     assert len({prompt.text for prompt in first}) == 100
     assert time.process_time() - begin < 3
+
+
+def test_combinations_of_a_large_file_start_at_once(tmp_path: Path) -> None:
+    lines = [f"value {i}" for i in range(150_000)] + ["{x|y}"]
+    (tmp_path / "big.txt").write_text("\n".join(lines))
+    expander = Expander(Context(Wildcards([tmp_path])))
+    begin = time.process_time()
+    assert [prompt.text for prompt in islice(expander.combinations("__big__ {a|b}"), 3)] == [
+        "value 0 a",
+        "value 0 b",
+        "value 1 a",
+    ]
+    assert expander.count("__big__ {a|b}") == 2 * 150_002
+    assert expander.count("{2$$__big__}") == 150_000 * 149_999 + 2 * 2 * 150_000
+    assert time.process_time() - begin < 5
 
 
 def test_what_cannot_be_counted_says_so(expander: Expander) -> None:
