@@ -16,6 +16,8 @@ from lib_lora_train.prompt.tokens import MAX_COUNT, Header, Report, Token
 
 VARIANT, REFERENCE, WRAP, ROOT = "variant", "reference", "wrap", "root"
 ANGLE, TAGGED, SQUARE, WILD, PAREN, PARAMETERS = "angle", "tag", "square", "wild", "paren", "parameters"
+LONGEST_RUN = 64
+"""So many equal characters are looked at after a backslash, which keeps the time linear."""
 _BOUND_ATTEMPT = re.compile(r"[\s\d.+~@!-]*\Z")
 
 
@@ -131,14 +133,24 @@ class Scanner:
 
     def backslashes(self, run: str, start: int, end: int) -> int:
         """Backslashes before a mark: half of them stay, and an odd one makes the mark text. A1111's `\\(` is left alone."""
-        marks = ("${", "%{", "$$", self.syntax.wildcard, self.syntax.variant_start, self.syntax.variant_end)
-        length = (
-            max((len(mark) for mark in marks if self.source.startswith(mark, end)), default=1) if len(run) % 2 else 0
-        )
+        length = self.protected(end) if len(run) % 2 else 0
         if self.source[end] not in "()[]":
             text = run[: len(run) // 2] + self.source[end : end + length]
             self.live.append(Token("LITERAL", text, start, end + length))
         return end + length
+
+    def protected(self, position: int) -> int:
+        """How much one backslash protects: a whole mark, but of `___` and `$${` only what is in front of the next mark."""
+        mark = self.source[position]
+        for repeated in (self.syntax.wildcard, "$$"):
+            if repeated == mark * len(repeated):
+                count = _run(self.source, position, mark)
+                if mark == "$" and self.source.startswith("{", position + count):
+                    count -= 1
+                if count:
+                    return count % len(repeated) or len(repeated)
+        marks = ("${", "%{", self.syntax.wildcard, self.syntax.variant_start, self.syntax.variant_end)
+        return max((len(mark) for mark in marks if self.source.startswith(mark, position)), default=1)
 
     def comment(self, position: int) -> int:
         """Skip block and `//` comments, which count only where a value starts; returns where the text goes on."""
@@ -305,6 +317,12 @@ class Scanner:
             closing = self.syntax.variant_end if token.type == "OPEN" else "}"
             reason = f"This '{mark}' is never closed; add '{closing}', or write '\\{mark}' for the character itself."
             self.report.problem(reason, token.start_pos, token.start_pos + len(mark))
+
+
+def _run(source: str, position: int, character: str) -> int:
+    return len(source[position : position + LONGEST_RUN]) - len(
+        source[position : position + LONGEST_RUN].lstrip(character)
+    )
 
 
 def _count(digits: str) -> int:

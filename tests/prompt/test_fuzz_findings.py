@@ -37,6 +37,22 @@ def test_slashes_and_backslashes_survive_escaping(text: str) -> None:
     assert Expander().draw(escape(text), 1).text == text
 
 
+@pytest.mark.parametrize(
+    ("template", "text"),
+    [
+        (r"\___hue__", "_{}"),
+        (r"\____hue__", "__{}"),
+        (r"\_\___hue__", "__{}"),
+        (r"\__hue__", "__hue__"),
+        (r"\$${v:x}", "$x"),
+        (r"\${v:x}", "${{v:x}}"),
+        (r"\$$", "$$"),
+    ],
+)
+def test_a_backslash_protects_one_mark(expander: Expander, template: str, text: str) -> None:
+    assert expander.draw(template, 0).text == text.format(expander.draw("__hue__", 0).text)
+
+
 def test_text_before_a_chosen_name_is_kept(expander: Expander) -> None:
     assert {prompt.text for prompt in expander.batch("a, __{hue|hue}__ b", range(30))} == {
         "a, teal b",
@@ -48,6 +64,7 @@ def test_text_before_a_chosen_name_is_kept(expander: Expander) -> None:
 @pytest.mark.parametrize(
     "template",
     [
+        "__a:b__{x|y}",
         "${v=${w=!${v=__hue__}[${v}${v}]}(${w}${w})}[${v}${v}]",
         "${v=!${w={a|b}}x}${w}${w}",
         "{a|${v=!{x|${w={1|2|3}}}}}${w:0}",
