@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         action="append",
         metavar="DIR",
-        help="a wildcard folder, before the one that ships; may be repeated",
+        help="a wildcard folder, before those of the home folder and of the extension; may be repeated",
     )
     parser.add_argument("--mode", choices=("random", "combinatorial", "cyclical"), default="random")
     parser.add_argument("--negative", metavar="T", help="the negative template; it sees the prompt's variables")
@@ -61,7 +61,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Carry out `expand`; returns the exit code. Raises PromptError."""
     source = sys.stdin.read() if arguments.template == "-" else arguments.template
-    roots = [*(arguments.wildcards or ()), *([OURS] if OURS.is_dir() else [])]
+    home: Path | None = getattr(arguments, "home", None)
+    shared = [OURS] if home is None else [home / "wildcards", OURS]
+    roots = [*(arguments.wildcards or ()), *(folder for folder in shared if folder.is_dir())]
     wildcards = Wildcards(roots, reading=Reading("cp1252" if arguments.lenient else ""))
     expander = Expander(Context(wildcards, lenient=arguments.lenient, missing=arguments.missing))
     templates: Templates = source if arguments.negative is None else {POSITIVE: source, NEGATIVE: arguments.negative}

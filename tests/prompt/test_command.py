@@ -74,6 +74,19 @@ def test_refusals() -> None:
         expand("{a|b|c|d|e|f|g|h|i|j}" * 6, "--mode", "combinatorial")
 
 
+def test_the_home_folders_wildcards_come_before_the_shipped_ones(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "wildcards").mkdir()
+    (tmp_path / "wildcards" / "season.txt").write_text("carnival\n")
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    options = parser.parse_args(["__season__"])
+    options.home = tmp_path
+    assert run(options) == 0
+    assert capsys.readouterr().out == "carnival\n"
+
+
 def test_the_shipped_wildcards_are_known(capsys: pytest.CaptureFixture[str]) -> None:
     expand("__season__", "--missing", "error")
     assert capsys.readouterr().out.strip()
