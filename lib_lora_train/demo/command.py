@@ -35,7 +35,9 @@ def run(options: argparse.Namespace) -> int:
     photos = out / "photos"
     photographs.draw_photographs(photos)
     base = options.base or _random_base(out)
-    config = configs.from_values(configs.merge(_values(photos, base, options.steps), configs.assignments(options.settings)))
+    config = configs.from_values(
+        configs.merge(_values(photos, base, options.steps), configs.assignments(options.settings))
+    )
     print("1. Check the photos")
     found = scan(config.dataset, config.trigger_prompt, class_word=config.class_word)
     print("\n".join(f"   {line}" for line in (*found.understood, length(found, config).explanation)), flush=True)
@@ -52,7 +54,9 @@ def run(options: argparse.Namespace) -> int:
     print(f"   The picture is {sheet}")
     print(f"   The LoRA files are in {job.out}")
     if not options.base:
-        print("   The base of this demo has random weights, so its pictures are noise that the LoRA changes; --base trains on a checkpoint of yours.")
+        print(
+            "   The base of this demo has random weights, so its pictures are noise that the LoRA changes; --base trains on a checkpoint of yours."
+        )
     return 0
 
 
@@ -91,6 +95,9 @@ def _answers(job: Job) -> list[tuple[str, Path]]:
     """The base's picture and each epoch's, with labels."""
     drawn = [event for event in read_events(job.events)[0] if event["kind"] == "sample"]
     return [
-        ("without the LoRA" if event["file"].endswith("-base.png") else f"epoch {event['epoch']}", job.samples / event["file"])
+        (
+            "without the LoRA" if event["file"].endswith("-base.png") else f"epoch {event['epoch']}",
+            job.samples / event["file"],
+        )
         for event in drawn
     ]

@@ -101,7 +101,10 @@ def _mascot(pen: ImageDraw.ImageDraw, x: float, y: float, size: float, tilt: flo
         root = (x + side * size * 0.42, y - size * 0.72)
         pen.line((*root, *tip), fill=FUR, width=round(size * 0.34))
         pen.ellipse(_disc(*tip, size * 0.2), fill=INK)
-        pen.ellipse((x + side * size * 0.5 - size * 0.28, y + size * 0.78, x + side * size * 0.5 + size * 0.28, y + size * 1.1), fill=INK)
+        pen.ellipse(
+            (x + side * size * 0.5 - size * 0.28, y + size * 0.78, x + side * size * 0.5 + size * 0.28, y + size * 1.1),
+            fill=INK,
+        )
     pen.ellipse(_disc(x, y, size), fill=FUR)
     pen.ellipse(_disc(x, y + size * 0.38, size * 0.55), fill=BELLY)
     for side in (-1, 1):

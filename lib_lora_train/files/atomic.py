@@ -66,7 +66,12 @@ def disk_errors(what: str, folder: Path) -> Generator[None, None, None]:
             reason = "the disk is full; free some space and go on from the last saved state"
         elif error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
             reason = "the folder cannot be written to; choose another one or change its permissions"
-        elif error.errno in (errno.ENOENT, errno.ENODEV, errno.EIO, errno.ESTALE if hasattr(errno, "ESTALE") else errno.EIO):
+        elif error.errno in (
+            errno.ENOENT,
+            errno.ENODEV,
+            errno.EIO,
+            errno.ESTALE if hasattr(errno, "ESTALE") else errno.EIO,
+        ):
             reason = "the folder is gone (unplugged or deleted?); bring it back and go on from the last saved state"
         else:
             raise

@@ -11,7 +11,9 @@ from pathlib import Path
 
 from lib_lora_train.files.errors import FilesError, OutsideRoot
 
-RESERVED = frozenset({"con", "prn", "aux", "nul"} | {f"{port}{number}" for port in ("com", "lpt") for number in range(1, 10)})
+RESERVED = frozenset(
+    {"con", "prn", "aux", "nul"} | {f"{port}{number}" for port in ("com", "lpt") for number in range(1, 10)}
+)
 MAX_NAME = 120
 _FORBIDDEN = re.compile(r'[<>:"/\\|?*\x00-\x1f]')
 
@@ -30,11 +32,15 @@ class Root:
         """
         parts = name.replace("\\", "/").split("/")
         if not name or any(_unsafe(part) for part in parts):
-            raise OutsideRoot("That name is not allowed: only plain names inside the folder, such as 'places/beach', can be used.")
+            raise OutsideRoot(
+                "That name is not allowed: only plain names inside the folder, such as 'places/beach', can be used."
+            )
         path = self.folder.joinpath(*parts)
         real = Path(os.path.realpath(path))
         if not any(real.is_relative_to(os.path.realpath(allowed)) for allowed in (self.folder, *self.also)):
-            raise OutsideRoot("That name is a link that leads out of its folder; put the file itself there, or list its folder as a root.")
+            raise OutsideRoot(
+                "That name is a link that leads out of its folder; put the file itself there, or list its folder as a root."
+            )
         return path
 
 

@@ -20,5 +20,7 @@ def run(options: argparse.Namespace) -> int:
         return 0
     command = "pause" if options.pause else "stop_after_epoch" if options.after_epoch else "stop"
     job.post(command)
-    print(f"The job {job.folder.name} will save and stop {'at the end of this epoch' if options.after_epoch else 'after this step'}.")
+    print(
+        f"The job {job.folder.name} will save and stop {'at the end of this epoch' if options.after_epoch else 'after this step'}."
+    )
     return 0

@@ -39,7 +39,13 @@ def follow(job: Job, process: subprocess.Popen[bytes], show: Callable[[Event], N
                 raise
             asked = True
             job.post("stop")
-            show({"kind": "warning", "name": "stopping", "message": "Stopping after this step and saving; press Ctrl+C again to kill."})
+            show(
+                {
+                    "kind": "warning",
+                    "name": "stopping",
+                    "message": "Stopping after this step and saving; press Ctrl+C again to kill.",
+                }
+            )
 
 
 def print_json(event: Event) -> None:
@@ -64,7 +70,9 @@ class Bar:
         elif kind == "progress":
             self._progress(event)
         elif kind == "saved" and "file" in event:
-            self._line(f"  saved {event['file']}, {event['matched']}/{event['expected']} modules, {event['bytes'] / 1e6:.1f} MB")
+            self._line(
+                f"  saved {event['file']}, {event['matched']}/{event['expected']} modules, {event['bytes'] / 1e6:.1f} MB"
+            )
         elif kind == "sample":
             self._line(f"  drew {event['file']}")
         elif kind in ("warning", "error"):

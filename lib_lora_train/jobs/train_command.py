@@ -23,7 +23,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def add_settings(parser: argparse.ArgumentParser) -> None:
     """The `--set` option."""
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="settings", help="change a setting, such as optimizer.learning_rate=1e-4; may be repeated")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        dest="settings",
+        help="change a setting, such as optimizer.learning_rate=1e-4; may be repeated",
+    )
 
 
 def add_output(parser: argparse.ArgumentParser) -> None:
@@ -39,7 +46,11 @@ def run(options: argparse.Namespace) -> int:
 
 def make(options: argparse.Namespace, path: Path) -> Job:
     """A new job of the config file, the preset below it and the settings on top."""
-    return store.create(compose(configs.located(toml.read(path), path.parent), options.preset, options.settings, options.home), options.home, options.out)
+    return store.create(
+        compose(configs.located(toml.read(path), path.parent), options.preset, options.settings, options.home),
+        options.home,
+        options.out,
+    )
 
 
 def compose(values: dict[str, Any], preset: str | None, settings: list[str], home: Path) -> TrainConfig:

@@ -86,9 +86,13 @@ def memory_message(config: LoopConfig, is_training: bool) -> str:
         others = max(0, total - free - torch.cuda.memory_reserved())
         used = f" The card has {total / 2**30:.1f} GB; training took up to {own / 2**30:.1f} GB, other programs hold {others / 2**30:.1f} GB."
     cures = [
-        "close other programs that use the card (the WebUI keeps its model loaded)" if torch.cuda.is_available() else "",
+        "close other programs that use the card (the WebUI keeps its model loaded)"
+        if torch.cuda.is_available()
+        else "",
         "turn on loop.gradient_checkpointing" if not config.gradient_checkpointing else "",
-        f"lower loop.batch_size (now {config.batch_size}) and raise loop.accumulation as much" if config.batch_size > 1 else "",
+        f"lower loop.batch_size (now {config.batch_size}) and raise loop.accumulation as much"
+        if config.batch_size > 1
+        else "",
         "lower dataset.resolution",
         "lower adapter.rank, or use the optimizer AdamW8bit",
     ]

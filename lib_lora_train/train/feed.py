@@ -79,17 +79,23 @@ class Feed:
         """Views, captions and draws of a batch in `epoch` (from 1), and pixels where they are needed."""
         config = self.config
         shape = (self.base.vae.config.latent_channels, batch.bucket[1] // 8, batch.bucket[0] // 8)
-        views = [pixels.view(item.photo, item.placement, config.dataset, item.repeat, epoch, config.seed) for item in batch.items]
+        views = [
+            pixels.view(item.photo, item.placement, config.dataset, item.repeat, epoch, config.seed)
+            for item in batch.items
+        ]
         return Prepared(
             items=batch.items,
             views=tuple(views),
             captions=tuple(self.caption(item, epoch) for item in batch.items),
             draws=tuple(
-                draw_sample(Occasion(config.seed, _who(item.photo), item.repeat, epoch), shape, config.objective) for item in batch.items
+                draw_sample(Occasion(config.seed, _who(item.photo), item.repeat, epoch), shape, config.objective)
+                for item in batch.items
             ),
             pictures=()
             if self.keeps_latents
-            else tuple(pixels.load(item.photo, view, config.dataset) for item, view in zip(batch.items, views, strict=True)),
+            else tuple(
+                pixels.load(item.photo, view, config.dataset) for item, view in zip(batch.items, views, strict=True)
+            ),
         )
 
     def finish(self, prepared: Prepared) -> Inputs:
@@ -111,12 +117,20 @@ class Feed:
 
     def caption(self, item: Item, epoch: int) -> str:
         """What is said of the photo at this showing."""
-        return captions.caption_for(item.photo, item.repeat, epoch, self.config.seed, self.config.dataset, self.config.trigger_prompt)
+        return captions.caption_for(
+            item.photo, item.repeat, epoch, self.config.seed, self.config.dataset, self.config.trigger_prompt
+        )
 
     @torch.no_grad()
     def context(self, caption: str) -> torch.Tensor:
         """The encoded caption [1, tokens, dim] on the CPU, from the cache or made now."""
-        name = cache.key("text", self._identities["text"], str(self.config.base.clip_skip), str(self.config.dataset.max_tokens), caption)
+        name = cache.key(
+            "text",
+            self._identities["text"],
+            str(self.config.base.clip_skip),
+            str(self.config.dataset.max_tokens),
+            caption,
+        )
         found = self.texts.get(name)
         if found is None:
             ids = self._tokens((caption,)).to(self.device)
@@ -132,7 +146,10 @@ class Feed:
         """
         if self.keeps_latents:
             flips = (False, True) if self.config.dataset.flip else (False,)
-            shown = [*zip(plan.photos, plan.placements, strict=True), *zip(plan.regularisation, plan.regularisation_placements, strict=True)]
+            shown = [
+                *zip(plan.photos, plan.placements, strict=True),
+                *zip(plan.regularisation, plan.regularisation_placements, strict=True),
+            ]
             wanted = [(photo, View(placement, flip)) for photo, placement in shown for flip in flips]
             missing = [(photo, view) for photo, view in wanted if self.latents.get(self._key(photo, view)) is None]
             pictures = self._ahead(lambda showing: pixels.load(*showing, self.config.dataset), missing)

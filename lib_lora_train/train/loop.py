@@ -130,8 +130,14 @@ def _train_step(run: Run, group: Sequence[Batch], inputs: Sequence[Inputs]) -> t
         accelerator.backward(loss)
         total = total + loss.detach()
     accelerator.unscale_gradients()
-    gradients = {part.name: [parameter.grad for parameter in part.parameters.values() if parameter.grad is not None] for part in run.adapter.parts}
-    lengths = {name: torch.stack(foreach_norm(found)).norm() if found else torch.zeros_like(total) for name, found in gradients.items()}
+    gradients = {
+        part.name: [parameter.grad for parameter in part.parameters.values() if parameter.grad is not None]
+        for part in run.adapter.parts
+    }
+    lengths = {
+        name: torch.stack(foreach_norm(found)).norm() if found else torch.zeros_like(total)
+        for name, found in gradients.items()
+    }
     whole = torch.stack(list(lengths.values())).norm()
     # The one place where the step waits for the device: whether to take it at all.
     loss_value, whole_value, *part_values = torch.stack([total, whole, *lengths.values()]).tolist()
@@ -169,7 +175,9 @@ def _record(run: Run, loss: float, norms: dict[str, float], seconds: float, imag
     progress, groups = run.progress, run.optimizer.param_groups
     names = [part.name for part in run.adapter.parts]
     rates = {name: group["lr"] for name, group in zip(names, groups, strict=True)}
-    adapted = {name: rate for name, group in zip(names, groups, strict=True) if (rate := adapted_rate(group)) is not None}
+    adapted = {
+        name: rate for name, group in zip(names, groups, strict=True) if (rate := adapted_rate(group)) is not None
+    }
     average = sum(progress.window) / len(progress.window)
     stride = -(-run.length.steps // MOST_STEP_EVENTS)
     if progress.step % stride == 0 or progress.step == run.length.steps or progress.step == 1:
@@ -240,7 +248,9 @@ def _obey(run: Run, epoch_ended: bool) -> None:
             run.results.try_save(step_name(config.name, progress.step), _last_epoch(run), progress.step)
         remember(run)
         word = "paused" if "pause" in commands else "stopped"
-        raise Stopped(f"The run is {word} at step {progress.step} of {run.length.steps}; everything is saved, and resume goes on from here.")
+        raise Stopped(
+            f"The run is {word} at step {progress.step} of {run.length.steps}; everything is saved, and resume goes on from here."
+        )
 
 
 def remember(run: Run) -> None:
@@ -250,7 +260,9 @@ def remember(run: Run) -> None:
     scaler = run.device.accelerator.scaler
     extra = {"scaler": scaler.state_dict() if scaler is not None else None, "identity": run.identity}
     try:
-        state.save_state(run.job.state, run.progress, run.adapter.tensors(), run.optimizer.optimizer.state_dict(), extra)
+        state.save_state(
+            run.job.state, run.progress, run.adapter.tensors(), run.optimizer.optimizer.state_dict(), extra
+        )
     except DiskError as error:
         run.log.write("warning", name="disk", message=f"{error} Training goes on; the next save tries again.")
         return

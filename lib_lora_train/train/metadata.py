@@ -56,7 +56,13 @@ def metadata(config: TrainConfig, facts: Facts, *, name: str, epoch: int, step: 
 
     The hashes of the file itself are added by `export.write_lora`.
     """
-    fields = {**_run(config, facts), **_network(config), **_objective(config), **_dataset(config, facts), **_base(facts)}
+    fields = {
+        **_run(config, facts),
+        **_network(config),
+        **_objective(config),
+        **_dataset(config, facts),
+        **_base(facts),
+    }
     fields |= {
         "ss_output_name": name,
         "ss_steps": step,
@@ -84,9 +90,12 @@ def _run(config: TrainConfig, facts: Facts) -> dict[str, Any]:
         "ss_max_train_steps": facts.steps,
         "ss_gradient_checkpointing": config.loop.gradient_checkpointing,
         "ss_gradient_accumulation_steps": config.loop.accumulation,
-        "ss_lr_warmup_steps": round(config.optimizer.warmup * facts.steps) if config.optimizer.warmup < 1 else int(config.optimizer.warmup),
+        "ss_lr_warmup_steps": round(config.optimizer.warmup * facts.steps)
+        if config.optimizer.warmup < 1
+        else int(config.optimizer.warmup),
         "ss_lr_scheduler": config.optimizer.scheduler,
-        "ss_optimizer": config.optimizer.name + "".join(f",{key}={value}" for key, value in config.optimizer.arguments.items()),
+        "ss_optimizer": config.optimizer.name
+        + "".join(f",{key}={value}" for key, value in config.optimizer.arguments.items()),
         "ss_max_grad_norm": config.optimizer.max_grad_norm,
         "ss_mixed_precision": {"fp32": "no"}.get(facts.precision, facts.precision),
         "ss_full_fp16": False,
@@ -108,7 +117,11 @@ def _text_rate(config: TrainConfig) -> float:
 
 def _network(config: TrainConfig) -> dict[str, Any]:
     adapter = config.adapter
-    arguments = {"rslora": adapter.rslora, "rank_dropout": adapter.rank_dropout or None, "module_dropout": adapter.module_dropout or None}
+    arguments = {
+        "rslora": adapter.rslora,
+        "rank_dropout": adapter.rank_dropout or None,
+        "module_dropout": adapter.module_dropout or None,
+    }
     if adapter.conv_rank:
         arguments |= {"conv_dim": str(adapter.conv_rank), "conv_alpha": str(adapter.conv_alpha)}
     return {
@@ -206,7 +219,9 @@ def _modelspec(config: TrainConfig, facts: Facts, name: str, finished: float) ->
         "modelspec.description": config.save.comment,
         "modelspec.trigger_phrase": config.trigger_prompt,
         "modelspec.resolution": f"{size}x{size}",
-        "modelspec.date": datetime.fromtimestamp(finished, timezone.utc).replace(tzinfo=None).isoformat(timespec="seconds"),
+        "modelspec.date": datetime.fromtimestamp(finished, timezone.utc)
+        .replace(tzinfo=None)
+        .isoformat(timespec="seconds"),
         "modelspec.prediction_type": "v" if facts.prediction == "v_prediction" else "epsilon",
         "modelspec.timestep_range": f"{objective.min_timestep},{objective.max_timestep}",
         "modelspec.encoder_layer": config.base.clip_skip,

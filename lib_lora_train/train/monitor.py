@@ -63,7 +63,10 @@ class Monitor:
             return
         for part, norm in largest.items():
             if norm == 0.0:
-                yield Finding(f"zero_gradient_{part}", f"The {part} has learned nothing in {reading.step} steps: its gradients are exactly zero. Stop and check its learning rate and, if this stays, report it.")
+                yield Finding(
+                    f"zero_gradient_{part}",
+                    f"The {part} has learned nothing in {reading.step} steps: its gradients are exactly zero. Stop and check its learning rate and, if this stays, report it.",
+                )
         first = self._facts.get("first_d")
         if reading.d is not None and first and reading.d < D_GROWTH * first:
             yield Finding(
@@ -88,5 +91,11 @@ def captions(found: int, total: int, trigger: str) -> Finding | None:
     if found or not total:
         return None
     if trigger:
-        return Finding("no_captions", f"None of the {total} photos has a caption file, so each is trained with the trigger {trigger!r} alone. That is fine for one subject.")
-    return Finding("no_captions", f"None of the {total} photos has a caption file and no trigger is set: give a trigger, or put a .txt beside each photo.")
+        return Finding(
+            "no_captions",
+            f"None of the {total} photos has a caption file, so each is trained with the trigger {trigger!r} alone. That is fine for one subject.",
+        )
+    return Finding(
+        "no_captions",
+        f"None of the {total} photos has a caption file and no trigger is set: give a trigger, or put a .txt beside each photo.",
+    )

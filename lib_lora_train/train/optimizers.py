@@ -49,11 +49,15 @@ def build(groups: Groups, config: OptimizerConfig, device: torch.device) -> Opti
     rates = {group["lr"] for group in groups}
     if config.name in ADAPTIVE:
         if len(rates) > 1:
-            notices.append(f"{config.name} uses one rate for all parts: {groups[0]['lr']:g} counts, the others are ignored.")
+            notices.append(
+                f"{config.name} uses one rate for all parts: {groups[0]['lr']:g} counts, the others are ignored."
+            )
             for group in groups:
                 group["lr"] = groups[0]["lr"]
         if groups[0]["lr"] <= 0.1:
-            notices.append(f"{config.name} finds the rate by itself and multiplies it by {groups[0]['lr']:g}: set optimizer.learning_rate to 1.")
+            notices.append(
+                f"{config.name} finds the rate by itself and multiplies it by {groups[0]['lr']:g}: set optimizer.learning_rate to 1."
+            )
     try:
         return Optimizer(kind(groups, **arguments), tuple(notices))
     except (TypeError, ValueError, AssertionError) as error:
@@ -67,7 +71,9 @@ def _class(name: str, device: torch.device, notices: list[str]) -> Callable[...,
                 raise ImportError("there is no CUDA card")
             return importlib.import_module("bitsandbytes").optim.AdamW8bit
         except (ImportError, RuntimeError, OSError) as error:
-            notices.append(f"AdamW8bit is not to be had here ({error}), so plain AdamW is used: the result is as good, the optimizer takes more memory.")
+            notices.append(
+                f"AdamW8bit is not to be had here ({error}), so plain AdamW is used: the result is as good, the optimizer takes more memory."
+            )
             return torch.optim.AdamW
     module, attribute = {
         "AdamW": ("torch.optim", "AdamW"),

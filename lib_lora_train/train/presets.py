@@ -55,7 +55,9 @@ def find(name: str, home: Path) -> Preset:
             raise ConfigError(f"preset = {name!r}: {error}") from error
         if path.is_file():
             return read(path)
-    raise ConfigError(f"There is no preset {name!r}; there are {', '.join(sorted(preset.stem for preset in paths(home)))}.")
+    raise ConfigError(
+        f"There is no preset {name!r}; there are {', '.join(sorted(preset.stem for preset in paths(home)))}."
+    )
 
 
 def paths(home: Path) -> Iterator[Path]:

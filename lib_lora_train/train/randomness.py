@@ -35,4 +35,9 @@ def uniform(seed: int, *parts: Part) -> float:
 
 def shuffled(items: Iterable[T], seed: int, *parts: Part) -> list[T]:
     """`items` in an order drawn for `parts`; equal items keep their places among each other."""
-    return [item for _, item in sorted(((draw(seed, *parts, index), item) for index, item in enumerate(items)), key=lambda pair: pair[0])]
+    return [
+        item
+        for _, item in sorted(
+            ((draw(seed, *parts, index), item) for index, item in enumerate(items)), key=lambda pair: pair[0]
+        )
+    ]

@@ -57,7 +57,14 @@ class Results:
         summary = f"Trained for {step} steps ({epoch} epochs) on {photos} photos from {self.facts.base_name}."
         write_card(written.path, self.config, self.facts.family, summary, self.preview())
         self.log.write(
-            "saved", file=written.path.name, step=step, epoch=epoch, bytes=written.size, matched=written.matched, expected=written.expected, hash=written.model_hash
+            "saved",
+            file=written.path.name,
+            step=step,
+            epoch=epoch,
+            bytes=written.size,
+            matched=written.matched,
+            expected=written.expected,
+            hash=written.model_hash,
         )
         self._copy(written.path)
         return written
@@ -81,7 +88,11 @@ class Results:
                 left = deadline - time.monotonic()
                 if left <= 0:
                     raise
-                self.log.write("warning", name="disk", message=f"{error} The finished LoRA is still in memory: trying for {left:.0f} s more.")
+                self.log.write(
+                    "warning",
+                    name="disk",
+                    message=f"{error} The finished LoRA is still in memory: trying for {left:.0f} s more.",
+                )
                 time.sleep(min(RETRY_EVERY, left))
 
     def prune(self) -> None:
@@ -96,7 +107,11 @@ class Results:
                 for sibling in (path, path.with_suffix(".json"), path.with_suffix(".png")):
                     sibling.unlink(missing_ok=True)
             except OSError as error:
-                self.log.write("warning", name="prune", message=f"The old file {path.name} could not be removed ({error.strerror}); remove it by hand if the disk is short.")
+                self.log.write(
+                    "warning",
+                    name="prune",
+                    message=f"The old file {path.name} could not be removed ({error.strerror}); remove it by hand if the disk is short.",
+                )
 
     def _copy(self, path: Path) -> None:
         """Put the file and its card into the host's folder; a failure there costs nothing that was saved."""

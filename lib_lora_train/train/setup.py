@@ -65,7 +65,9 @@ def prepare(job: Job, log: EventLog) -> Run:
     config = job.config()
     _require_names(config)
     prompts = tuple(
-        samples.parse(line, config.samples, config.dataset.resolution, config.trigger_prompt, draw(config.seed, "sample", index))
+        samples.parse(
+            line, config.samples, config.dataset.resolution, config.trigger_prompt, draw(config.seed, "sample", index)
+        )
         for index, line in enumerate(config.samples.prompts)
     )
     _probe_folders(job, config)
@@ -73,8 +75,17 @@ def prepare(job: Job, log: EventLog) -> Run:
     _tell_of_another_base(job, config, log)
     device = open_device(config.loop)
     material = _material(job, config, log)
-    log.write("state", status="loading", message=f"Loading {Path(config.base.path).name} on {device.name()} in {device.precision}.")
-    options = LoadOptions(dtype=device.weights, device=device.torch, attention=config.loop.attention, deterministic=config.loop.deterministic)
+    log.write(
+        "state",
+        status="loading",
+        message=f"Loading {Path(config.base.path).name} on {device.name()} in {device.precision}.",
+    )
+    options = LoadOptions(
+        dtype=device.weights,
+        device=device.torch,
+        attention=config.loop.attention,
+        deterministic=config.loop.deterministic,
+    )
     base = load_base(config.base, options, config.objective.zero_terminal_snr)
     material.identity["base"] = base.hashes.sha256
     _same_base(job, material.snapshot, base)
@@ -90,9 +101,15 @@ def prepare(job: Job, log: EventLog) -> Run:
     elif config.adapter.start_from:
         unused = start_from(adapter, Path(config.adapter.start_from))
         if unused:
-            log.write("warning", name="start_from", message=f"{len(unused)} tensors of {Path(config.adapter.start_from).name} are left out, first {unused[0]}: this run trains no such modules. Turn on adapter.text_encoder, adapter.unet or adapter.conv_rank to keep them.")
+            log.write(
+                "warning",
+                name="start_from",
+                message=f"{len(unused)} tensors of {Path(config.adapter.start_from).name} are left out, first {unused[0]}: this run trains no such modules. Turn on adapter.text_encoder, adapter.unet or adapter.conv_rank to keep them.",
+            )
     gallery = Gallery(job.samples, config.name, base, adapter, prompts, config.base.clip_skip, device, log)
-    results = Results(job.out, config, adapter, _facts(job, config, base, device, material), log, preview=lambda: gallery.newest)
+    results = Results(
+        job.out, config, adapter, _facts(job, config, base, device, material), log, preview=lambda: gallery.newest
+    )
     return Run(
         job=job,
         config=config,
@@ -165,7 +182,12 @@ def _material(job: Job, config: TrainConfig, log: EventLog) -> Material:
         _same_config(config, snapshot)
         _same_photos(job, found, snapshot)
         _into_plan(snapshot.progress, plan)
-        log.write("state", status="resumed", message=f"Going on from step {snapshot.progress.step}.", step=snapshot.progress.step)
+        log.write(
+            "state",
+            status="resumed",
+            message=f"Going on from step {snapshot.progress.step}.",
+            step=snapshot.progress.step,
+        )
     return Material(found, plan, planned, identity, snapshot)
 
 
@@ -184,7 +206,10 @@ def _into_plan(progress: Progress, plan: Plan) -> None:
 
 
 def _photo_identities(found: Dataset) -> dict[str, str]:
-    return {f"{'regularisation ' if photo.is_regularisation else ''}{photo.identity}": photo.name for photo in (*found.photos, *found.regularisation)}
+    return {
+        f"{'regularisation ' if photo.is_regularisation else ''}{photo.identity}": photo.name
+        for photo in (*found.photos, *found.regularisation)
+    }
 
 
 def _same_config(config: TrainConfig, snapshot: Snapshot) -> None:
@@ -192,19 +217,38 @@ def _same_config(config: TrainConfig, snapshot: Snapshot) -> None:
     before = configs.from_values(snapshot.identity["config"])
     allowed = {name for name, entry in configs.known().items() if entry.option.on_resume}
     # Where the files lie may change: their content is compared instead.
-    allowed |= {"name", "preset", "base.path", "base.vae", "dataset.path", "dataset.regularisation", "adapter.start_from"}
+    allowed |= {
+        "name",
+        "preset",
+        "base.path",
+        "base.vae",
+        "dataset.path",
+        "dataset.regularisation",
+        "adapter.start_from",
+    }
     different = {name: pair for name, pair in configs.changes(before, config).items() if name not in allowed}
     if different:
         listed = "; ".join(f"{name} was {old!r} and is {new!r}" for name, (old, new) in different.items())
-        raise StateError(f"This run was begun with other settings: {listed}. Put them back, or start a new run with adapter.start_from. What may change: {configs.changeable()}.")
+        raise StateError(
+            f"This run was begun with other settings: {listed}. Put them back, or start a new run with adapter.start_from. What may change: {configs.changeable()}."
+        )
 
 
 def _same_photos(job: Job, found: Dataset, snapshot: Snapshot) -> None:
     before, after = snapshot.identity["photos"], _photo_identities(found)
-    gone, new = [before[key] for key in before.keys() - after.keys()], [after[key] for key in after.keys() - before.keys()]
+    gone, new = (
+        [before[key] for key in before.keys() - after.keys()],
+        [after[key] for key in after.keys() - before.keys()],
+    )
     if (gone or new) and "dataset" not in job.read().get("accept", []):
-        said = [f"{len(names)} {word} ({', '.join(sorted(names)[:3])}…)" for names, word in ((gone, "gone"), (new, "new")) if names]
-        raise StateError(f"The photos have changed since this run began: {' and '.join(said)}. Put them back, or resume with --accept dataset to go on with them as they are.")
+        said = [
+            f"{len(names)} {word} ({', '.join(sorted(names)[:3])}…)"
+            for names, word in ((gone, "gone"), (new, "new"))
+            if names
+        ]
+        raise StateError(
+            f"The photos have changed since this run began: {' and '.join(said)}. Put them back, or resume with --accept dataset to go on with them as they are."
+        )
 
 
 def _tell_of_another_base(job: Job, config: TrainConfig, log: EventLog) -> None:
@@ -212,7 +256,11 @@ def _tell_of_another_base(job: Job, config: TrainConfig, log: EventLog) -> None:
     values = job.read()
     if not values.get("base") and values.get("base_stamp", []) not in ([], file_stamp(config.base.path)):
         name = Path(config.base.path).name
-        log.write("warning", name="base", message=f"{name} was changed after this job was queued; it is trained on as it is now.")
+        log.write(
+            "warning",
+            name="base",
+            message=f"{name} was changed after this job was queued; it is trained on as it is now.",
+        )
 
 
 def _same_base(job: Job, snapshot: Snapshot | None, base: BaseModel) -> None:
@@ -220,7 +268,9 @@ def _same_base(job: Job, snapshot: Snapshot | None, base: BaseModel) -> None:
     values = job.read()
     known = (snapshot.identity.get("base") if snapshot else None) or values.get("base", {}).get("sha256")
     if known and known != base.hashes.sha256 and "base" not in values.get("accept", []):
-        raise BaseError(f"{base.info.name} is not the file that this run was set up with ({known[:10]}, now {base.hashes.sha256[:10]}). Put the old one back, or resume with --accept base.")
+        raise BaseError(
+            f"{base.info.name} is not the file that this run was set up with ({known[:10]}, now {base.hashes.sha256[:10]}). Put the old one back, or resume with --accept base."
+        )
     if not values.get("base"):
         job.update(base={"name": base.info.name, "sha256": base.hashes.sha256, "family": base.family.name})
 
@@ -281,11 +331,16 @@ def start_from(adapter: Adapter, path: Path) -> list[str]:
     return sorted(tensors.keys() - places)
 
 
-def _optimizer(config: TrainConfig, base: BaseModel, adapter: Adapter, device: Device, log: EventLog) -> tuple[torch.nn.Module, Any, tuple[float, ...]]:
+def _optimizer(
+    config: TrainConfig, base: BaseModel, adapter: Adapter, device: Device, log: EventLog
+) -> tuple[torch.nn.Module, Any, tuple[float, ...]]:
     """The wrapped objective, the wrapped optimizer, and the base rate of each group."""
     rate = config.optimizer.learning_rate
     text_rate = rate if config.optimizer.text_encoder_rate is None else config.optimizer.text_encoder_rate
-    groups = [{"params": list(part.parameters.values()), "lr": text_rate if part.name == "text_encoder" else rate} for part in adapter.parts]
+    groups = [
+        {"params": list(part.parameters.values()), "lr": text_rate if part.name == "text_encoder" else rate}
+        for part in adapter.parts
+    ]
     made = optimizers.build(groups, config.optimizer, device.torch)
     for sentence in made.notices:
         log.write("warning", name="optimizer", message=sentence)
@@ -297,7 +352,9 @@ def _optimizer(config: TrainConfig, base: BaseModel, adapter: Adapter, device: D
 def _restore(snapshot: Snapshot, adapter: Adapter, optimizer: Any, device: Device) -> None:
     wrong = adapter.load(snapshot.adapter)
     if wrong:
-        raise StateError(f"The state {snapshot.folder.name} does not fit this run: {wrong[0]} is missing or of another size. Start a new run.")
+        raise StateError(
+            f"The state {snapshot.folder.name} does not fit this run: {wrong[0]} is missing or of another size. Start a new run."
+        )
     optimizer.optimizer.load_state_dict(snapshot.optimizer)
     if snapshot.scaler and device.accelerator.scaler is not None:
         device.accelerator.scaler.load_state_dict(snapshot.scaler)
@@ -365,5 +422,3 @@ def _reporter(log: EventLog) -> Any:
             log.write("progress", what=what, done=done, total=total)
 
     return report
-
-

@@ -132,13 +132,19 @@ def _add_dropouts(down: nn.Module, up: nn.Module, config: AdapterConfig) -> None
         def drop_ranks(module: nn.Module, _inputs: Any, output: torch.Tensor) -> torch.Tensor:
             if not module.training:
                 return output
-            shape = (output.shape[0], output.shape[1], 1, 1) if output.dim() == 4 else (output.shape[0], 1, output.shape[-1])
+            shape = (
+                (output.shape[0], output.shape[1], 1, 1)
+                if output.dim() == 4
+                else (output.shape[0], 1, output.shape[-1])
+            )
             return output * (torch.rand(shape, device=output.device) < kept) / kept
 
         down.register_forward_hook(drop_ranks)
     if config.module_dropout:
 
         def drop_module(module: nn.Module, _inputs: Any, output: torch.Tensor) -> torch.Tensor:
-            return output * (torch.rand((), device=output.device) >= config.module_dropout) if module.training else output
+            return (
+                output * (torch.rand((), device=output.device) >= config.module_dropout) if module.training else output
+            )
 
         up.register_forward_hook(drop_module)
