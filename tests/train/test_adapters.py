@@ -20,8 +20,9 @@ from lib_lora_train.train.base.family import BaseModel
 from lib_lora_train.train.base.load import load_base
 from lib_lora_train.train.base.random_base import WIDTHS
 from lib_lora_train.train.base.sd1 import build
-from lib_lora_train.train.config import AdapterConfig, BaseConfig, TrainConfig
+from lib_lora_train.train.config import TrainConfig
 from lib_lora_train.train.errors import BaseError
+from lib_lora_train.train.sections import AdapterConfig, BaseConfig
 from lib_lora_train.train.setup import attach, start_from
 from tests.runs import Workshop
 

@@ -17,8 +17,8 @@ from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import nn
 
 from lib_lora_train.train.adapters.adapter import Part
-from lib_lora_train.train.config import AdapterConfig
 from lib_lora_train.train.randomness import draw
+from lib_lora_train.train.sections import AdapterConfig
 
 TRANSFORMERS = ("Transformer2DModel",)
 CONVOLUTIONAL = ("ResnetBlock2D", "Downsample2D", "Upsample2D")
