@@ -46,6 +46,10 @@ class NotFinite(TrainError):
 
 
 class Stopped(TrainError):
-    """The person stopped the run; everything is saved."""
+    """The person stopped or paused the run (`status`); everything is saved."""
 
     exit_code = 6
+
+    def __init__(self, message: str, status: str = "stopped") -> None:
+        super().__init__(message)
+        self.status = status

@@ -102,10 +102,7 @@ def _train_epoch(run: Run) -> None:
         _advance(progress, group, loss, len(groups))
         _record(run, loss, norms, seconds, sum(len(batch.items) for batch in group))
         ended = progress.group == 0 or progress.step == run.length.steps
-        if ended:
-            _end_epoch(run)
-        else:
-            _between_epochs(run)
+        _after_step(run, ended)
         _obey(run, ended)
 
 
@@ -204,29 +201,30 @@ def _record(run: Run, loss: float, norms: dict[str, float], seconds: float, imag
         run.log.write("warning", name=finding.name, message=finding.message)
 
 
-def _end_epoch(run: Run) -> None:
-    """Sample, save and remember at the end of an epoch (or of the run in the middle of one)."""
+def _after_step(run: Run, ended: bool) -> None:
+    """Sample, save and remember what is due after this step, `ended` when it ends an epoch or the run.
+
+    The state comes last: a run that goes on from it has all files of the steps before.
+    """
     progress, config, epoch = run.progress, run.config, _last_epoch(run)
     last = progress.step == run.length.steps
-    run.scalars.epoch(epoch, sum(progress.window) / len(progress.window))
-    if run.gallery.prompts and (_due(epoch, config.samples.every_epochs) or (last and config.samples.every_epochs)):
-        run.gallery.draw(f"e{epoch:06d}", progress.step, epoch)
-    if last or _due(epoch, config.save.every_epochs):
-        if run.results.try_save(epoch_name(config.name, epoch), epoch, progress.step):
-            run.results.prune()
-        remember(run)
-
-
-def _between_epochs(run: Run) -> None:
-    """What is due every so many steps."""
-    progress, config = run.progress, run.config
-    if run.gallery.prompts and _due(progress.step, config.samples.every_steps):
-        run.gallery.draw(f"s{progress.step:08d}", progress.step, progress.epoch)
+    marks, names = [], []
+    if ended:
+        run.scalars.epoch(epoch, sum(progress.window) / len(progress.window))
+        if _due(epoch, config.samples.every_epochs) or (last and config.samples.every_epochs):
+            marks.append(f"e{epoch:06d}")
+        if last or _due(epoch, config.save.every_epochs):
+            names.append(epoch_name(config.name, epoch))
+    if _due(progress.step, config.samples.every_steps):
+        marks.append(f"s{progress.step:08d}")
     if _due(progress.step, config.save.every_steps):
-        if run.results.try_save(step_name(config.name, progress.step), progress.epoch, progress.step):
+        names.append(step_name(config.name, progress.step))
+    for mark in marks if run.gallery.prompts else ():
+        run.gallery.draw(mark, progress.step, epoch)
+    for name in names:
+        if run.results.try_save(name, epoch, progress.step):
             run.results.prune()
-        remember(run)
-    if _due(progress.step, config.save.state_every_steps):
+    if names or _due(progress.step, config.save.state_every_steps):
         remember(run)
 
 
@@ -250,9 +248,10 @@ def _obey(run: Run, epoch_ended: bool) -> None:
         if progress.group:
             run.results.try_save(step_name(config.name, progress.step), _last_epoch(run), progress.step)
         remember(run)
-        word = "paused" if "pause" in commands else "stopped"
+        status = "paused" if "pause" in commands else "stopped"
         raise Stopped(
-            f"The run is {word} at step {progress.step} of {run.length.steps}; everything is saved, and resume goes on from here."
+            f"The run is {status} at step {progress.step} of {run.length.steps}; everything is saved, and resume goes on from here.",
+            status,
         )
 
 

@@ -53,8 +53,7 @@ def _locked(job: Job, log: EventLog) -> int:
         _train(job, log)
         job.update(status="done", process=None, finished=time.time())
     except Stopped as stopped:
-        status = "paused" if "paused" in str(stopped) else "stopped"
-        return _end(job, log, status, str(stopped), stopped.exit_code)
+        return _end(job, log, stopped.status, str(stopped), stopped.exit_code)
     except LoraLoopError as error:
         return _end(job, log, "failed", str(error), error.exit_code, type(error).__name__)
     except BaseException as error:
