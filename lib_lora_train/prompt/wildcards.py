@@ -172,7 +172,7 @@ class Wildcards:
         known: dict[str, list[str]] = {name: ["given"] for name in self.given}
         for folder in self._folders or ():
             for name, path in folder.texts.items():
-                known.setdefault(name, []).append(str(path))
+                known.setdefault(name, []).append(path)
             for prefix, path in folder.tables:
                 for key in self._table(path):
                     known.setdefault(prefix + key, []).append(str(path))
@@ -252,17 +252,17 @@ class Wildcards:
             for prefix, table in folder.tables:
                 key = name[len(prefix) :]
                 if name.startswith(prefix) and key in self._table(table):
-                    return self._filled(name, MemoryValues(self._table(table)[key]), table, self._tables[table][0])
+                    return self._filled(name, MemoryValues(self._table(table)[key]), str(table), self._tables[table][0])
         return None
 
-    def _filled(self, name: str, values: Values, path: Path, stamp: Stamp) -> Collection | None:
-        return Collection(name, self._arranged(values), [(str(path), stamp)]) if values.size else None
+    def _filled(self, name: str, values: Values, path: str, stamp: Stamp) -> Collection | None:
+        return Collection(name, self._arranged(values), [(path, stamp)]) if values.size else None
 
-    def _read(self, path: Path) -> Values:
+    def _read(self, path: str) -> Values:
         try:
             return read_values(path, self.reading.encoding, self.limits)
         except OSError as error:
-            raise WildcardFileError(f"{path.name} cannot be read: {error.strerror}.") from error
+            raise WildcardFileError(f"{Path(path).name} cannot be read: {error.strerror}.") from error
 
     def _arranged(self, values: Values) -> Values:
         """Sorted and without doubles, when that is asked for."""

@@ -149,6 +149,7 @@ def test_w8_encodings(tmp_path: Path) -> None:
     (tmp_path / "mark.txt").write_bytes(b"\xef\xbb\xbffirst\n")
     (tmp_path / "old.txt").write_bytes("ok\ncafé\n".encode("cp1252"))
     (tmp_path / "quotes.txt").write_bytes("“x”\n".encode("cp1252"))
+    (tmp_path / "marked.txt").write_bytes(b"\xef\xbb\xbf" + "café\n".encode("cp1252"))
     (tmp_path / "wide.txt").write_bytes("größe\n".encode("utf-16"))
     (tmp_path / "large.txt").write_bytes(b"plain line\n" * 200_000 + "café\n".encode("latin-1"))
     assert make(tmp_path).draw("__mark__", 1).text == "first"
@@ -157,6 +158,7 @@ def test_w8_encodings(tmp_path: Path) -> None:
         ("wide", "wide.txt is UTF-16"),
         ("large", "offset 2,200,003"),
         ("quotes", "offset 0"),
+        ("marked", "byte 0xe9 at offset 6"),
     ):
         with pytest.raises(WildcardFileError, match=words):
             make(tmp_path).draw(f"__{name}__", 1)
