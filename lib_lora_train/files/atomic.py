@@ -12,6 +12,7 @@ import json
 import os
 import shutil
 import sys
+import threading
 import time
 from collections.abc import Callable, Generator
 from pathlib import Path
@@ -19,10 +20,15 @@ from typing import IO, Any
 
 from lib_lora_train.files.errors import DiskError
 
-TEMPORARY_SUFFIX = ".tmp"
+TEMPORARY_SUFFIX = ".lora-loop-tmp"
 RENAME_TRIES = 10
 
 checkpoint: Callable[[str], None] = lambda _stage: None  # noqa: E731 - replaced by kill tests, which die at each stage
+
+
+def _temporary(path: Path) -> Path:
+    """A sibling of `path` that no other process or thread writes."""
+    return path.with_name(f"{path.name}.{os.getpid()}-{threading.get_ident()}{TEMPORARY_SUFFIX}")
 
 
 def fsync_folder(folder: Path) -> None:
@@ -84,7 +90,7 @@ def replacing(path: Path) -> Generator[IO[bytes], None, None]:
 
     Raises DiskError with the cure when the disk is full, read-only or gone.
     """
-    temporary = path.with_name(path.name + TEMPORARY_SUFFIX)
+    temporary = _temporary(path)
     with disk_errors(path.name, path.parent):
         try:
             with temporary.open("wb") as stream:
@@ -123,7 +129,7 @@ def replacing_folder(path: Path) -> Generator[Path, None, None]:
 
     Every file in it is fsynced before the rename, so a folder under its final name is complete.
     """
-    temporary = path.with_name(path.name + TEMPORARY_SUFFIX)
+    temporary = _temporary(path)
     with disk_errors(path.name, path.parent):
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir(parents=True)
@@ -144,12 +150,16 @@ def replacing_folder(path: Path) -> Generator[Path, None, None]:
             raise
 
 
-def sweep(folder: Path) -> list[Path]:
-    """Remove what an interrupted write left in `folder`; returns what was removed."""
-    leftovers = [entry for entry in folder.glob("*" + TEMPORARY_SUFFIX)] if folder.is_dir() else []
-    for entry in leftovers:
+def sweep(folder: Path, older_than: float = 0.0) -> list[Path]:
+    """Remove what an interrupted write left in `folder` more than `older_than` seconds ago; returns what was removed.
+
+    A folder that others write to as well needs an age that no write reaches.
+    """
+    leftovers = list(folder.glob("*" + TEMPORARY_SUFFIX)) if folder.is_dir() else []
+    old = [entry for entry in leftovers if time.time() - entry.lstat().st_mtime >= older_than]
+    for entry in old:
         if entry.is_dir() and not entry.is_symlink():
             shutil.rmtree(entry, ignore_errors=True)
         else:
             entry.unlink(missing_ok=True)
-    return leftovers
+    return old

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import torch
 from accelerate import Accelerator
 
-from lib_lora_train.train.config import LoopConfig
 from lib_lora_train.train.errors import ConfigError
+from lib_lora_train.train.sections import LoopConfig
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 
-from lib_lora_train.train.config import ObjectiveConfig
 from lib_lora_train.train.randomness import draw, uniform
+from lib_lora_train.train.sections import ObjectiveConfig
 
 
 @dataclass(frozen=True)

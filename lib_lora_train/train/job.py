@@ -16,6 +16,7 @@ from lib_lora_train.train.options import is_table
 VERSION = 1
 STATUSES = ("queued", "running", "done", "stopped", "paused", "failed")
 COMMANDS = ("stop", "stop_after_epoch", "pause", "save_now", "sample_now")
+ENDING = ("stop", "stop_after_epoch", "pause")
 
 
 def file_stamp(path: str) -> list[int]:
@@ -89,6 +90,10 @@ class Job:
             raise ValueError(command)
         self.commands.mkdir(exist_ok=True)
         atomic.write_bytes(self.commands / command, b"")
+
+    def is_asked_to_stop(self) -> bool:
+        """Whether a command waits that ends the run."""
+        return any((self.commands / command).exists() for command in ENDING)
 
     def take(self) -> list[str]:
         """The commands that wait, removed as they are taken; unknown files are left alone."""

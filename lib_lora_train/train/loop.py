@@ -68,6 +68,7 @@ class Run:
     """What a resumed run is compared with: base, dataset and config."""
     monitor: Monitor = field(init=False)
     saved_step: int = field(default=-1, init=False)
+    is_updating: bool = field(default=False, init=False)
 
     def __post_init__(self) -> None:
         self.monitor = Monitor(self.length.steps, self.progress.facts)
@@ -148,7 +149,9 @@ def _train_step(run: Run, group: Sequence[Batch], inputs: Sequence[Inputs]) -> t
     factor = schedule.multiplier(run.progress.step, run.length.steps, run.config.optimizer)
     for parameters, rate in zip(run.optimizer.param_groups, run.rates, strict=True):
         parameters["lr"] = rate * factor
+    run.is_updating = True  # what fails in here may leave half of the weights moved
     run.optimizer.step()
+    run.is_updating = False
     run.optimizer.zero_grad(set_to_none=True)
     return loss_value, dict(zip(lengths, part_values, strict=True))
 
@@ -255,7 +258,7 @@ def _obey(run: Run, epoch_ended: bool) -> None:
 
 def remember(run: Run) -> None:
     """Save the state. A disk that is full or gone is a warning: training goes on, the state before stays."""
-    if run.saved_step == run.progress.step:
+    if run.saved_step == run.progress.step or run.is_updating:
         return
     scaler = run.device.accelerator.scaler
     extra = {"scaler": scaler.state_dict() if scaler is not None else None, "identity": run.identity}

@@ -6,7 +6,7 @@ import math
 
 import torch
 
-from lib_lora_train.train.config import ObjectiveConfig
+from lib_lora_train.train.sections import ObjectiveConfig
 
 
 def snr(alphas_cumprod: torch.Tensor) -> torch.Tensor:

@@ -11,8 +11,8 @@ from typing import Any
 
 import torch
 
-from lib_lora_train.train.config import ADAPTIVE, OptimizerConfig
 from lib_lora_train.train.errors import ConfigError
+from lib_lora_train.train.sections import ADAPTIVE, OptimizerConfig
 
 Groups = list[dict[str, Any]]
 

@@ -17,8 +17,8 @@ from PIL import Image, PngImagePlugin
 
 from lib_lora_train.train.base.family import BaseModel
 from lib_lora_train.train.base.tokenizer import CHUNK, ClipTokenizer
-from lib_lora_train.train.config import SAMPLERS, SamplesConfig
 from lib_lora_train.train.errors import ConfigError
+from lib_lora_train.train.sections import SAMPLERS, SamplesConfig
 
 FLAGS = {"n": "negative", "w": "width", "h": "height", "l": "cfg", "s": "steps", "d": "seed", "ss": "sampler"}
 TRIGGER = "[trigger]"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from lib_lora_train.train.config import OptimizerConfig
+from lib_lora_train.train.sections import OptimizerConfig
 
 
 def multiplier(step: int, total: int, config: OptimizerConfig) -> float:

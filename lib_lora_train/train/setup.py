@@ -9,7 +9,6 @@ import os
 import shutil
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,18 +17,16 @@ from safetensors.torch import load_file
 
 from lib_lora_train.files import atomic
 from lib_lora_train.files.errors import DiskError
-from lib_lora_train.train import config as configs
-from lib_lora_train.train import monitor, optimizers, samples, state
+from lib_lora_train.train import optimizers, samples
 from lib_lora_train.train.adapters import METHODS, Adapter, Part
 from lib_lora_train.train.base.detect import inspect
 from lib_lora_train.train.base.family import BaseModel, LoadOptions
 from lib_lora_train.train.base.load import load_base
 from lib_lora_train.train.cache import Cache
 from lib_lora_train.train.config import TrainConfig
-from lib_lora_train.train.dataset import captions, scan, verify
-from lib_lora_train.train.dataset.epochs import Plan
-from lib_lora_train.train.dataset.length import Length, length, make_plan
-from lib_lora_train.train.dataset.photos import Dataset, Photo
+from lib_lora_train.train.dataset import captions
+from lib_lora_train.train.dataset.length import Length
+from lib_lora_train.train.dataset.photos import Photo
 from lib_lora_train.train.device import Device, open_device
 from lib_lora_train.train.errors import BaseError, ConfigError, StateError
 from lib_lora_train.train.events import EventLog
@@ -37,6 +34,7 @@ from lib_lora_train.train.feed import Feed
 from lib_lora_train.train.gallery import Gallery
 from lib_lora_train.train.job import Job, file_stamp
 from lib_lora_train.train.loop import Run
+from lib_lora_train.train.material import Material, gather, reporter
 from lib_lora_train.train.metadata import Facts
 from lib_lora_train.train.randomness import draw
 from lib_lora_train.train.results import Results
@@ -45,19 +43,10 @@ from lib_lora_train.train.state import Progress, Snapshot
 from lib_lora_train.train.step import Objective
 
 PREFIXES = {"text_encoder": "lora_te", "unet": "lora_unet"}
+ABANDONED_AFTER_S = 3600.0
+"""Age at which a temporary file in a folder that others write to as well is surely nobody's."""
 ADAM_STATES = 2
 """Tensors that an optimizer usually keeps for each parameter, for the estimate of a state's size."""
-
-
-@dataclass(frozen=True)
-class Material:
-    """What is known of the data before the model is loaded."""
-
-    dataset: Dataset
-    plan: Plan
-    length: Length
-    identity: dict[str, Any]
-    snapshot: Snapshot | None
 
 
 def prepare(job: Job, log: EventLog) -> Run:
@@ -74,7 +63,8 @@ def prepare(job: Job, log: EventLog) -> Run:
     inspect(Path(config.base.path), config.base.allow_pickle, Path(config.base.vae) if config.base.vae else None)
     _tell_of_another_base(job, config, log)
     device = open_device(config.loop)
-    material = _material(job, config, log)
+    report = reporter(job, log)
+    material = gather(job, config, log, report)
     log.write(
         "state",
         status="loading",
@@ -90,7 +80,7 @@ def prepare(job: Job, log: EventLog) -> Run:
     material.identity["base"] = base.hashes.sha256
     _same_base(job, material.snapshot, base)
     feed = _feed(job, config, base, device)
-    feed.fill(material.plan, material.length.epochs, _reporter(log))
+    feed.fill(material.plan, material.length.epochs, report)
     base.vae.to("cpu" if feed.keeps_latents else device.torch)
     adapter = attach(config, base)
     _require_space(job, config, adapter, material.length)
@@ -142,113 +132,16 @@ def _require_names(config: TrainConfig) -> None:
 
 def _probe_folders(job: Job, config: TrainConfig) -> None:
     """Find out now, not after hours, that a folder cannot be written to. Raises DiskError."""
+    atomic.sweep(job.folder, older_than=ABANDONED_AFTER_S)
     folders = [job.out, job.state, *([Path(config.save.copy_to)] if config.save.copy_to else [])]
     for folder in folders:
         with atomic.disk_errors("a first try", folder):
             folder.mkdir(parents=True, exist_ok=True)
-        atomic.sweep(folder)
+        is_shared = not folder.is_relative_to(job.folder)
+        atomic.sweep(folder, older_than=ABANDONED_AFTER_S if is_shared else 0.0)
         probe = folder / ".lora-loop-probe"
         atomic.write_bytes(probe, b"")
         probe.unlink(missing_ok=True)
-
-
-def _material(job: Job, config: TrainConfig, log: EventLog) -> Material:
-    """Scan and check the photos, and compare them with the state that is there."""
-    report = _reporter(log)
-    progress = lambda done, total, what: report(what, done, total)  # noqa: E731 - the scanner's order of words
-    found = scan.scan(config.dataset, config.trigger_prompt, progress, class_word=config.class_word)
-    found = verify.verify(found, config.dataset, progress)
-    for sentence in found.understood:
-        log.write("state", status="preparing", message=sentence)
-    for problem in found.problems:
-        if problem.level == "warning":
-            log.write("warning", name=problem.kind, message=problem.message)
-    found.require_trainable()
-    captioned = sum(1 for photo in found.photos if photo.caption is not None)
-    finding = monitor.captions(captioned, len(found.photos), config.trigger_prompt)
-    if finding:
-        log.write("warning", name=finding.name, message=finding.message)
-    snapshot, skipped = state.load_state(job.state)
-    paced = _keep_pace(config, snapshot)
-    plan = make_plan(found, paced)
-    planned = length(found, paced)
-    log.write("state", status="preparing", message=planned.explanation, steps=planned.steps, epochs=planned.epochs)
-    is_worked_out = not (config.dataset.repeats or any(photo.repeats for photo in found.photos))
-    repeats = plan.repeats[0] if is_worked_out else 0
-    identity = {"config": configs.to_values(config), "photos": _photo_identities(found), "repeats": repeats}
-    for sentence in skipped:
-        log.write("warning", name="state", message=sentence)
-    if snapshot:
-        _same_config(config, snapshot)
-        _same_photos(job, found, snapshot)
-        _into_plan(snapshot.progress, plan)
-        log.write(
-            "state",
-            status="resumed",
-            message=f"Going on from step {snapshot.progress.step}.",
-            step=snapshot.progress.step,
-        )
-    return Material(found, plan, planned, identity, snapshot)
-
-
-def _keep_pace(config: TrainConfig, snapshot: Snapshot | None) -> TrainConfig:
-    """The config with the repeats that were worked out when the run began: another length must not change them."""
-    repeats = snapshot.identity.get("repeats", 0) if snapshot else 0
-    return replace(config, dataset=replace(config.dataset, repeats=repeats)) if repeats else config
-
-
-def _into_plan(progress: Progress, plan: Plan) -> None:
-    """With fewer photos than before, the place in the epoch may lie behind its end: go on with the next one."""
-    steps = plan.steps_per_epoch(progress.epoch)
-    del progress.window[steps:]
-    if progress.group >= steps:
-        progress.epoch, progress.group = progress.epoch + 1, 0
-
-
-def _photo_identities(found: Dataset) -> dict[str, str]:
-    return {
-        f"{'regularisation ' if photo.is_regularisation else ''}{photo.identity}": photo.name
-        for photo in (*found.photos, *found.regularisation)
-    }
-
-
-def _same_config(config: TrainConfig, snapshot: Snapshot) -> None:
-    """Only what does not change what was learned may differ. Raises StateError with the differences."""
-    before = configs.from_values(snapshot.identity["config"])
-    allowed = {name for name, entry in configs.known().items() if entry.option.on_resume}
-    # Where the files lie may change: their content is compared instead.
-    allowed |= {
-        "name",
-        "preset",
-        "base.path",
-        "base.vae",
-        "dataset.path",
-        "dataset.regularisation",
-        "adapter.start_from",
-    }
-    different = {name: pair for name, pair in configs.changes(before, config).items() if name not in allowed}
-    if different:
-        listed = "; ".join(f"{name} was {old!r} and is {new!r}" for name, (old, new) in different.items())
-        raise StateError(
-            f"This run was begun with other settings: {listed}. Put them back, or start a new run with adapter.start_from. What may change: {configs.changeable()}."
-        )
-
-
-def _same_photos(job: Job, found: Dataset, snapshot: Snapshot) -> None:
-    before, after = snapshot.identity["photos"], _photo_identities(found)
-    gone, new = (
-        [before[key] for key in before.keys() - after.keys()],
-        [after[key] for key in after.keys() - before.keys()],
-    )
-    if (gone or new) and "dataset" not in job.read().get("accept", []):
-        said = [
-            f"{len(names)} {word} ({', '.join(sorted(names)[:3])}…)"
-            for names, word in ((gone, "gone"), (new, "new"))
-            if names
-        ]
-        raise StateError(
-            f"The photos have changed since this run began: {' and '.join(said)}. Put them back, or resume with --accept dataset to go on with them as they are."
-        )
 
 
 def _tell_of_another_base(job: Job, config: TrainConfig, log: EventLog) -> None:
@@ -412,13 +305,3 @@ def _folders(photos: Iterable[Photo], repeats: Iterable[int]) -> Mapping[str, Ma
         images[photo.folder] += 1
         times[photo.folder] = count
     return {folder: {"n_repeats": times[folder], "img_count": images[folder]} for folder in images}
-
-
-def _reporter(log: EventLog) -> Any:
-    """Writes progress as events, but not more than about a hundred for each thing."""
-
-    def report(what: str, done: int, total: int) -> None:
-        if done == total or done % max(1, total // 100) == 0:
-            log.write("progress", what=what, done=done, total=total)
-
-    return report

@@ -15,7 +15,7 @@ from torch import nn
 
 from lib_lora_train.train import objective
 from lib_lora_train.train.base.family import BaseModel
-from lib_lora_train.train.config import ObjectiveConfig
+from lib_lora_train.train.sections import ObjectiveConfig
 
 
 @dataclass(frozen=True)

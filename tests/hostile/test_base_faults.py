@@ -17,8 +17,8 @@ from lib_lora_train.train.base.family import LoadOptions
 from lib_lora_train.train.base.fingerprint import change_since, fingerprint
 from lib_lora_train.train.base.load import check_latents, load_base
 from lib_lora_train.train.base.random_base import WIDTHS, Widths, write_random_base
-from lib_lora_train.train.config import BaseConfig
 from lib_lora_train.train.errors import BaseError, NotFinite
+from lib_lora_train.train.sections import BaseConfig
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -17,7 +17,7 @@ from PIL import Image
 from lib_lora_train.files import reading
 from lib_lora_train.files.archive import ArchiveError, extract
 from lib_lora_train.files.errors import DiskError
-from lib_lora_train.train.config import DatasetConfig, from_values
+from lib_lora_train.train.config import from_values
 from lib_lora_train.train.dataset import captions, report
 from lib_lora_train.train.dataset.buckets import is_enlarged, place
 from lib_lora_train.train.dataset.captions import caption_for, tag_frequency
@@ -27,6 +27,7 @@ from lib_lora_train.train.dataset.pixels import View, content_key, load
 from lib_lora_train.train.dataset.scan import scan
 from lib_lora_train.train.dataset.verify import verify
 from lib_lora_train.train.errors import DatasetError
+from lib_lora_train.train.sections import DatasetConfig
 from tests.pictures import encoded, picture, save
 
 

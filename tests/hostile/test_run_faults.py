@@ -137,7 +137,7 @@ def test_t2_a_sample_that_does_not_fit_is_left_out(
 
 def test_t2_the_vae_goes_back_to_where_it_waits(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
     from lib_lora_train.train.base.load import load_base
-    from lib_lora_train.train.config import BaseConfig, SamplesConfig
+    from lib_lora_train.train.sections import BaseConfig, SamplesConfig
 
     base = load_base(BaseConfig(path=str(workshop.base)))
     sample = samples.parse("a --w 64 --h 64 --s 1", SamplesConfig(), 64, "", 1)

@@ -20,8 +20,9 @@ from lib_lora_train.train.base.family import BaseModel
 from lib_lora_train.train.base.load import load_base
 from lib_lora_train.train.base.random_base import WIDTHS
 from lib_lora_train.train.base.sd1 import build
-from lib_lora_train.train.config import AdapterConfig, BaseConfig, TrainConfig
+from lib_lora_train.train.config import TrainConfig
 from lib_lora_train.train.errors import BaseError
+from lib_lora_train.train.sections import AdapterConfig, BaseConfig
 from lib_lora_train.train.setup import attach, start_from
 from tests.runs import Workshop
 
@@ -137,7 +138,7 @@ def test_without_the_adapter_the_base_is_exactly_itself(base: BaseModel) -> None
 
 @pytest.mark.parametrize("dropout", ["dropout", "rank_dropout", "module_dropout"])
 def test_dropouts_act_in_training_only_and_keep_the_mean(base: BaseModel, dropout: str) -> None:
-    adapter = filled(base, config(text_encoder=False, **{dropout: 0.5}))
+    adapter = filled(base, config(text_encoder=False, conv_rank=2, **{dropout: 0.5}))
     base.unet.eval()
     expected = answer(base)
     assert torch.equal(answer(base), expected)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from lib_lora_train.train.config import ObjectiveConfig
 from lib_lora_train.train.draws import Draws, Occasion, draw_sample
+from lib_lora_train.train.sections import ObjectiveConfig
 
 SHAPE = (4, 8, 12)
 OCCASION = Occasion(seed=7, identity="photo", repeat=0, epoch=1)

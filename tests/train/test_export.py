@@ -19,9 +19,9 @@ from lib_lora_train.train.adapters import Adapter
 from lib_lora_train.train.base.family import BaseModel
 from lib_lora_train.train.base.load import load_base
 from lib_lora_train.train.base.tokenizer import PACKAGED
-from lib_lora_train.train.config import BaseConfig
 from lib_lora_train.train.errors import NotFinite, TrainError
 from lib_lora_train.train.job import Job
+from lib_lora_train.train.sections import BaseConfig
 from lib_lora_train.train.setup import attach, start_from
 from tests.runs import Workshop, copy_job, events, run
 

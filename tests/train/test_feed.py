@@ -16,11 +16,12 @@ from lib_lora_train.train.base.family import BaseModel
 from lib_lora_train.train.base.load import load_base
 from lib_lora_train.train.base.random_base import write_random_base
 from lib_lora_train.train.cache import Cache
-from lib_lora_train.train.config import BaseConfig, TrainConfig
+from lib_lora_train.train.config import TrainConfig
 from lib_lora_train.train.dataset import scan
 from lib_lora_train.train.dataset.epochs import Plan
 from lib_lora_train.train.dataset.length import make_plan
 from lib_lora_train.train.feed import Feed
+from lib_lora_train.train.sections import BaseConfig
 from lib_lora_train.train.step import Inputs
 from tests.runs import Workshop
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from lib_lora_train.train import objective
-from lib_lora_train.train.config import ObjectiveConfig
+from lib_lora_train.train.sections import ObjectiveConfig
 
 TIMES = torch.tensor([0, 20, 500, 999])
 BETAS = torch.linspace(0.00085**0.5, 0.012**0.5, 1000, dtype=torch.float64).square()

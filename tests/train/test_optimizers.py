@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from lib_lora_train.train import optimizers
-from lib_lora_train.train.config import OPTIMIZERS, OptimizerConfig
 from lib_lora_train.train.errors import ConfigError
+from lib_lora_train.train.sections import OPTIMIZERS, OptimizerConfig
 
 CPU = torch.device("cpu")
 

@@ -11,9 +11,9 @@ from PIL import Image
 from lib_lora_train.train import samples
 from lib_lora_train.train.base.family import BaseModel
 from lib_lora_train.train.base.load import load_base
-from lib_lora_train.train.config import SAMPLERS, BaseConfig, SamplesConfig
 from lib_lora_train.train.errors import ConfigError
 from lib_lora_train.train.samples import Sample
+from lib_lora_train.train.sections import SAMPLERS, BaseConfig, SamplesConfig
 from tests.runs import Workshop
 
 CPU = torch.device("cpu")

@@ -101,7 +101,7 @@ def test_r1_a_state_is_there_or_not_at_every_stage(tmp_path: Path) -> None:
         assert found is not None and not skipped
         assert found.adapter["x"].tolist() == [found.progress.step] * 3
         assert found.optimizer["y"].tolist() == [found.progress.step] * 2
-        assert not list(tmp_path.glob("*.tmp"))
+        assert not list(tmp_path.glob("*.lora-loop-tmp"))
         return found.progress.step == 2
 
     save(1)
@@ -118,7 +118,7 @@ def test_r1_job_json_is_old_or_new_at_every_stage(tmp_path: Path) -> None:
         lambda: job.file.write_bytes(before),
     )
     assert stages == [False, False, True]
-    assert not list(job.folder.glob("*.tmp"))
+    assert len(atomic.sweep(job.folder)) == 2 and not list(job.folder.glob("*.lora-loop-tmp"))
 
 
 @pytest.fixture(scope="module")
@@ -134,14 +134,15 @@ def test_r1_a_run_killed_while_it_saves_goes_on_to_the_same_files(
     job, seen = workshop.job(jobs), [0]
 
     def in_first_epoch_file(stage: str) -> bool:
-        seen[0] += (job.out / "cat-000001.safetensors.tmp").exists()
+        seen[0] += bool(list(job.out.glob("cat-000001.safetensors.*.lora-loop-tmp")))
         return seen[0] == 2  # "synced", before the rename
 
     assert run_killed(job, in_first_epoch_file) == -signal.SIGKILL
-    assert [path.name for path in job.out.iterdir()] == ["cat-000001.safetensors.tmp"]
+    [left] = job.out.iterdir()
+    assert left.match("cat-000001.safetensors.*.lora-loop-tmp")
     assert run(job) == 0
     assert outputs(job) == outputs(reference) and last_state(job) == last_state(reference)
-    assert not list(job.folder.rglob("*.tmp"))
+    assert not list(job.folder.rglob("*.lora-loop-tmp"))
 
 
 class FullDisk:
@@ -251,7 +252,7 @@ def test_r2_on_a_real_disk(
     when_step(monkeypatch, {2: lambda: fill(small_disk), steps - 1: (small_disk / "ballast").unlink})
     assert run(job) == 0
     assert sorted(outputs(job)) == ["cat-000002.safetensors", "cat.safetensors"]
-    assert json.loads(job.file.read_text())["status"] == "done" and not list(job.folder.rglob("*.tmp"))
+    assert json.loads(job.file.read_text())["status"] == "done" and not list(job.folder.rglob("*.lora-loop-tmp"))
 
 
 def test_r2_a_run_that_cannot_fit_is_refused_before_it_starts(
@@ -334,7 +335,7 @@ def test_r4_a_file_held_by_another_program_is_kept_as_new(tmp_path: Path, monkey
         write_lora(path, adapter(2.0), "fp32", {})
     assert path.read_bytes() == old and len(pauses) == 9 and pauses == sorted(pauses)
     kept = path.with_name("cat.safetensors.new")
-    assert verify(kept, SHAPES) == 1 and not list(tmp_path.glob("*.tmp"))
+    assert verify(kept, SHAPES) == 1 and not list(tmp_path.glob("*.lora-loop-tmp"))
 
 
 def test_r4_a_scanner_that_lets_go_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

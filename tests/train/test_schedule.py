@@ -6,8 +6,8 @@ import pytest
 import torch
 from transformers import get_scheduler
 
-from lib_lora_train.train.config import SCHEDULERS, OptimizerConfig
 from lib_lora_train.train.schedule import multiplier
+from lib_lora_train.train.sections import SCHEDULERS, OptimizerConfig
 
 TOTAL = 40
 

@@ -127,11 +127,11 @@ def test_r10_a_lost_pointer_costs_nothing(tmp_path: Path) -> None:
 def test_the_newest_is_by_number_and_a_half_one_is_swept(tmp_path: Path) -> None:
     for step in (999_999, 1_000_000):
         save_at(tmp_path, step)
-    (tmp_path / "step-2000000.tmp").mkdir()
+    (tmp_path / "step-2000000.1-1.lora-loop-tmp").mkdir()
     (tmp_path / "step-notes").mkdir()
     found, skipped = load_state(tmp_path)
     assert found is not None and found.progress.step == 1_000_000 and not skipped
-    assert not (tmp_path / "step-2000000.tmp").exists() and (tmp_path / "step-notes").exists()
+    assert not (tmp_path / "step-2000000.1-1.lora-loop-tmp").exists() and (tmp_path / "step-notes").exists()
 
 
 def test_only_the_oldest_are_pruned(tmp_path: Path) -> None:

@@ -17,8 +17,8 @@ from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import nn
 
 from lib_lora_train.train.adapters.adapter import Part
-from lib_lora_train.train.config import AdapterConfig
 from lib_lora_train.train.randomness import draw
+from lib_lora_train.train.sections import AdapterConfig
 
 TRANSFORMERS = ("Transformer2DModel",)
 CONVOLUTIONAL = ("ResnetBlock2D", "Downsample2D", "Upsample2D")
@@ -132,11 +132,8 @@ def _add_dropouts(down: nn.Module, up: nn.Module, config: AdapterConfig) -> None
         def drop_ranks(module: nn.Module, _inputs: Any, output: torch.Tensor) -> torch.Tensor:
             if not module.training:
                 return output
-            shape = (
-                (output.shape[0], output.shape[1], 1, 1)
-                if output.dim() == 4
-                else (output.shape[0], 1, output.shape[-1])
-            )
+            ranks = 1 if output.dim() == 4 else output.dim() - 1  # of a convolution, of a linear
+            shape = [size if axis in (0, ranks) else 1 for axis, size in enumerate(output.shape)]
             return output * (torch.rand(shape, device=output.device) < kept) / kept
 
         down.register_forward_hook(drop_ranks)

@@ -13,8 +13,8 @@ import torch
 from lib_lora_train.train.base.detect import inspect
 from lib_lora_train.train.base.family import BaseModel, Family, LoadOptions
 from lib_lora_train.train.base.sd1 import SD1
-from lib_lora_train.train.config import BaseConfig
 from lib_lora_train.train.errors import NotFinite
+from lib_lora_train.train.sections import BaseConfig
 
 FAMILIES: Mapping[str, Family] = {"sd1": SD1()}
 

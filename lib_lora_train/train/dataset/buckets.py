@@ -12,8 +12,8 @@ import math
 from dataclasses import dataclass
 from functools import lru_cache
 
-from lib_lora_train.train.config import DatasetConfig
 from lib_lora_train.train.dataset.photos import Size
+from lib_lora_train.train.sections import DatasetConfig
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,10 @@ from pathlib import Path, PurePosixPath
 
 from lib_lora_train.errors import LoraLoopError
 from lib_lora_train.files.reading import read_bytes
-from lib_lora_train.train.config import DatasetConfig
 from lib_lora_train.train.dataset.captions import TEMPLATE, base_caption, expand, lines_of
 from lib_lora_train.train.dataset.folders import CAPTION_SUFFIXES, Folder, key
 from lib_lora_train.train.dataset.photos import Level, Photo, Problem, counted, listed
+from lib_lora_train.train.sections import DatasetConfig
 
 LONG_BYTES = 4096
 MAX_BYTES = 1024 * 1024

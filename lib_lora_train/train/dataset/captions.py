@@ -14,9 +14,9 @@ from functools import lru_cache
 from pathlib import PurePosixPath
 from typing import Any
 
-from lib_lora_train.train.config import DatasetConfig
 from lib_lora_train.train.dataset.photos import Photo
 from lib_lora_train.train.randomness import draw, shuffled, uniform
+from lib_lora_train.train.sections import DatasetConfig
 
 FREQUENCY_BYTES = 256 * 1024
 """Room for tag counts in a LoRA's metadata: files with megabytes of it cannot be read by the hosts."""

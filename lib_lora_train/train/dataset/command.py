@@ -38,7 +38,7 @@ def run(arguments: argparse.Namespace, count_tokens: CountTokens | None = None) 
     dataset = scan(config.dataset, config.trigger_prompt, progress, class_word=config.class_word)
     if not arguments.quick:
         dataset = verify(dataset, config.dataset, progress)
-    report = reports.build(dataset, config, count_tokens)
+    report = reports.build(dataset, config, count_tokens or _clip_counter())
     if arguments.sheet:
         from lib_lora_train.train.dataset import sheet
 
@@ -48,6 +48,15 @@ def run(arguments: argparse.Namespace, count_tokens: CountTokens | None = None) 
     else:
         print(_printable("\n".join(reports.lines(report))))
     return 0 if report.trainable else NOTHING_TO_TRAIN
+
+
+def _clip_counter() -> CountTokens | None:
+    """CLIP's own count, where the trainer's packages are there."""
+    try:
+        from lib_lora_train.train.base.tokenizer import load_tokenizer
+    except ImportError:
+        return None
+    return load_tokenizer().count
 
 
 def _config(arguments: argparse.Namespace) -> TrainConfig:

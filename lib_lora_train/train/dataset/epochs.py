@@ -13,10 +13,10 @@ from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
 
-from lib_lora_train.train.config import DatasetConfig
 from lib_lora_train.train.dataset.buckets import Placement, place
 from lib_lora_train.train.dataset.photos import Photo, Size
 from lib_lora_train.train.randomness import draw
+from lib_lora_train.train.sections import DatasetConfig
 
 
 @dataclass(frozen=True)

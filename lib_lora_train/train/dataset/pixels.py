@@ -14,11 +14,11 @@ from PIL import Image
 
 from lib_lora_train.files import images
 from lib_lora_train.files.reading import read_bytes
-from lib_lora_train.train.config import DatasetConfig
 from lib_lora_train.train.dataset.buckets import Placement
 from lib_lora_train.train.dataset.photos import Photo
 from lib_lora_train.train.errors import DatasetError
 from lib_lora_train.train.randomness import draw, uniform
+from lib_lora_train.train.sections import DatasetConfig
 
 if TYPE_CHECKING:
     import numpy

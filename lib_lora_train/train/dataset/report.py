@@ -7,11 +7,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from lib_lora_train.errors import LoraLoopError
-from lib_lora_train.train.config import DatasetConfig, TrainConfig
+from lib_lora_train.train.config import TrainConfig
 from lib_lora_train.train.dataset.captions import base_caption, caption_for
 from lib_lora_train.train.dataset.epochs import Plan
 from lib_lora_train.train.dataset.length import Length, length, make_plan
 from lib_lora_train.train.dataset.photos import Dataset, Photo, Problem, counted, listed
+from lib_lora_train.train.sections import DatasetConfig
 
 CountTokens = Callable[[str], int]
 """How many tokens a text has, without start and end marks."""

@@ -15,13 +15,13 @@ from pathlib import Path, PurePosixPath
 
 from lib_lora_train.files.images import Header, ImageError, probe
 from lib_lora_train.files.reading import patiently
-from lib_lora_train.train.config import DatasetConfig
 from lib_lora_train.train.dataset import caption_files
 from lib_lora_train.train.dataset.caption_files import Caption
 from lib_lora_train.train.dataset.folders import Folder, Layout, layout, walk
 from lib_lora_train.train.dataset.photos import Dataset, Photo, Problem, counted, listed
 from lib_lora_train.train.dataset.sizes import size_problems
 from lib_lora_train.train.errors import DatasetError
+from lib_lora_train.train.sections import DatasetConfig
 
 Progress = Callable[[int, int, str], None]
 """Called with (done, total, what is being done). An exception that it raises cancels, and comes out unchanged."""

@@ -12,9 +12,9 @@ from PIL import Image, ImageDraw, ImageFont
 
 from lib_lora_train.files import images
 from lib_lora_train.files.atomic import write_bytes
-from lib_lora_train.train.config import DatasetConfig
 from lib_lora_train.train.dataset.photos import Problem
 from lib_lora_train.train.dataset.report import PhotoReport, Report
+from lib_lora_train.train.sections import DatasetConfig
 
 MAX_PHOTOS = 240
 COLUMNS = 5

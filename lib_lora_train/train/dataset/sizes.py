@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from lib_lora_train.train.config import DatasetConfig
 from lib_lora_train.train.dataset.buckets import is_enlarged, place
 from lib_lora_train.train.dataset.photos import Photo, Problem, Size, counted, listed
+from lib_lora_train.train.sections import DatasetConfig
 
 KEPT_SHARE = 0.75
 """Below this share of its area inside the crop a photo is listed."""

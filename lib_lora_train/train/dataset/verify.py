@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import Any
 
 from lib_lora_train.files.errors import DiskError
-from lib_lora_train.train.config import DatasetConfig
 from lib_lora_train.train.dataset.photos import Dataset, Level, Photo, Problem, counted, listed
 from lib_lora_train.train.dataset.scan import Progress
+from lib_lora_train.train.sections import DatasetConfig
 
 MAX_WORKERS = 8
 TIMEOUT_S = 120.0

@@ -13,7 +13,7 @@ import torch
 from lib_lora_train.train.base.family import BaseModel
 from lib_lora_train.train.base.load import load_base
 from lib_lora_train.train.base.random_base import write_random_base
-from lib_lora_train.train.config import BaseConfig
+from lib_lora_train.train.sections import BaseConfig
 
 
 @pytest.fixture(autouse=True)

@@ -16,8 +16,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from lib_lora_train.train.base.family import BaseModel, LoadOptions
 from lib_lora_train.train.base.load import check_latents, load_base
 from lib_lora_train.train.base.sd1 import vae_dtype
-from lib_lora_train.train.config import BaseConfig
 from lib_lora_train.train.errors import ConfigError, NotFinite
+from lib_lora_train.train.sections import BaseConfig
 
 
 @pytest.fixture(autouse=True)

@@ -21,7 +21,7 @@ from lib_lora_train.train.base.family import BaseModel, LoadOptions
 from lib_lora_train.train.base.layout import to_ldm, write_base
 from lib_lora_train.train.base.load import load_base
 from lib_lora_train.train.base.random_base import Widths, write_random_base
-from lib_lora_train.train.config import BaseConfig
+from lib_lora_train.train.sections import BaseConfig
 
 
 def parts(base: BaseModel) -> dict[str, torch.nn.Module]:

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lib_lora_train.train.config import DatasetConfig
 from lib_lora_train.train.dataset.buckets import bucket_sizes, is_enlarged, place
+from lib_lora_train.train.sections import DatasetConfig
 
 sizes = st.tuples(st.integers(1, 9000), st.integers(1, 9000))
 configs = st.builds(

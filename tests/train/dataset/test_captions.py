@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from lib_lora_train.train.config import DatasetConfig
 from lib_lora_train.train.dataset import captions
 from lib_lora_train.train.dataset.captions import caption_for, tag_frequency, words_of
 from lib_lora_train.train.dataset.photos import Photo
+from lib_lora_train.train.sections import DatasetConfig
 
 TAGS = "ohwx man, red hat, beach, sunset, smiling, portrait"
 PHOTO = Photo(Path("a.jpg"), "10_x/my_cat (2).jpg", 10, 10, "abc", "10_x y", words="x y", caption=TAGS)

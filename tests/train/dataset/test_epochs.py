@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lib_lora_train.train.config import DatasetConfig
 from lib_lora_train.train.dataset.captions import caption_for
 from lib_lora_train.train.dataset.epochs import Plan
 from lib_lora_train.train.dataset.photos import Photo
+from lib_lora_train.train.sections import DatasetConfig
 
 SHAPES = [(512, 512), (3024, 4032), (4032, 3024), (1080, 1920), (600, 600)]
 

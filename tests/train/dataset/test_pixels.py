@@ -7,11 +7,11 @@ import numpy
 import pytest
 from PIL import Image
 
-from lib_lora_train.train.config import DatasetConfig
 from lib_lora_train.train.dataset.buckets import place
 from lib_lora_train.train.dataset.photos import Photo
 from lib_lora_train.train.dataset.pixels import Jitter, View, coloured, content_key, is_cacheable, load, view
 from lib_lora_train.train.errors import DatasetError
+from lib_lora_train.train.sections import DatasetConfig
 from tests.pictures import save
 
 CONFIG = DatasetConfig(resolution=128, bucket_min=64, bucket_max=256)

@@ -11,10 +11,10 @@ import pytest
 
 from lib_lora_train.files import reading
 from lib_lora_train.files.errors import DiskError
-from lib_lora_train.train.config import DatasetConfig
 from lib_lora_train.train.dataset.photos import Dataset
 from lib_lora_train.train.dataset.scan import scan
 from lib_lora_train.train.errors import DatasetError
+from lib_lora_train.train.sections import DatasetConfig
 from tests.pictures import save
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from PIL import Image, ImageFilter
 
-from lib_lora_train.train.config import DatasetConfig
 from lib_lora_train.train.dataset import verify as verifying
 from lib_lora_train.train.dataset.scan import scan
 from lib_lora_train.train.dataset.verify import alike, verify
+from lib_lora_train.train.sections import DatasetConfig
 from tests.pictures import encoded, picture, save
 
 
