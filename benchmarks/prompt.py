@@ -128,7 +128,18 @@ def combinations(engine: Any, _root: Path) -> dict[str, float]:
     return {"10**6 combinations: first 20,000 [ms]": milliseconds(lambda: engine.combinatorial(template, 20_000))}
 
 
-SCENARIOS = (guide, braces, big_pick, big_file, combinations)
+def many_files(engine: Any, root: Path) -> dict[str, float]:
+    """One prompt out of 5,000 files of 20 lines in 50 folders."""
+    for i in range(5000):
+        lines(root / f"d{i % 50}" / f"f{i}.txt", 20, "entry")
+    first = milliseconds(lambda: engine.random("__d7/f7__", 1))
+    return {
+        "5,000 files: first prompt [ms]": first,
+        "5,000 files: a pattern for all [ms]": milliseconds(lambda: engine.random("__**__", 1)),
+    }
+
+
+SCENARIOS = (guide, braces, big_pick, big_file, many_files, combinations)
 
 
 def measure(scenario: Callable[[Any, Path], dict[str, float]], ours: bool) -> dict[str, float]:

@@ -55,7 +55,7 @@ def clamp(low: int, high: int | None, size: int) -> tuple[int, int]:
 
 def random_count(key: int, low: int, high: int) -> int:
     """How many are picked: uniform over low … high; it is the word 0 of the place."""
-    return low + pick(key, 0, high - low + 1, None) if high > low else low
+    return low + pick(key, high - low + 1, None) if high > low else low
 
 
 def random_picks(key: int, count: int, size: int, cumulative: Sequence[int] | None) -> list[int]:

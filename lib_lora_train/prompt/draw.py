@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from bisect import bisect_right
 from collections.abc import Mapping
 
 from lib_lora_train.prompt.actions import (
@@ -26,7 +25,7 @@ from lib_lora_train.prompt.choose import ALL, RANDOM, clamp, cycled_picks, rando
 from lib_lora_train.prompt.errors import VariableError
 from lib_lora_train.prompt.machine import Binding, Frame, Leave, Machine, Step, leave
 from lib_lora_train.prompt.nodes import Access, Assign, Body, Variant, Wildcard, Wrap, items_of, joined
-from lib_lora_train.prompt.stream import MASK, pick
+from lib_lora_train.prompt.stream import pick
 from lib_lora_train.prompt.wild import LineCall, Lookup, line_step, lookup_step, named, wildcard
 
 _MARKER = re.compile("\\.{3,}|[\u1801\u2026\u22ee\u22ef\u22f0\u22f1\ufe19]")
@@ -48,21 +47,15 @@ FRAMED = Framed()
 
 
 def variant(node: Variant, m: Machine) -> Body | None:
-    """`{a|b}`. The first lines are the ways that nearly every draw takes, `stream.pick` written out for speed."""
-    if node.simple and m.turning is not None:
-        index = node.distinct[m.turning.next(len(node.distinct))]
-        m.drawn.append((m.frame, node, (index,)))
-        return node.options[index]
+    """`{a|b}`. The first lines are the ways that nearly every draw takes."""
     if m.quick and node.simple:
-        z = m.key ^ node.key
-        z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9 & MASK
-        z = (z ^ (z >> 27)) * 0x94D049BB133111EB & MASK
-        z ^= z >> 31
-        sums = node.cumulative
-        index = z * len(node.options) >> 64 if sums is None else bisect_right(sums, z * sums[-1] >> 64)
-        m.drawn.append((m.frame, node, (index,)))
-        return node.options[index]
-    return _any_variant(node, m)
+        index = pick(m.key ^ node.key, len(node.options), node.cumulative)
+    elif node.simple and m.turning is not None:
+        index = node.distinct[m.turning.next(len(node.distinct))]
+    else:
+        return _any_variant(node, m)
+    m.drawn.append((m.frame, node, (index,)))
+    return node.options[index]
 
 
 def _any_variant(node: Variant, m: Machine) -> Body | None:
@@ -108,7 +101,7 @@ def _pick(node: Variant, mode: str, m: Machine) -> list[int]:
     header, key = node.header, m.key ^ node.key
     if mode == RANDOM:
         if not node.multiple:
-            return [pick(key, 0, len(node.options), node.cumulative)]
+            return [pick(key, len(node.options), node.cumulative)]
         low, high = clamp(header.low, header.high, len(node.possible))
         return random_picks(key, random_count(key, low, high), len(node.options), node.cumulative)
     options = node.distinct if mode == ALL else node.possible

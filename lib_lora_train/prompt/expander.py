@@ -77,7 +77,7 @@ class Expander:
         `batch_seed` makes `=!` hold for all prompts drawn with the same one.
         """
         key = None if batch_seed is None else prompt_key(batch_seed, "batch")
-        return self._draw(templates, Draw(0, mode, position, key), seed)
+        return self._draw(templates, Draw(mode, position, key), seed)
 
     def redraw(
         self, templates: Templates, prompt: Prompt, hold: Mapping[str, Choice], seed: int | None = None
@@ -87,11 +87,11 @@ class Expander:
         With all choices held the text is the same even when wildcard files have changed since.
         """
         held = dict(hold)
-        return self._draw(templates, Draw(0, RANDOM, prompt.position, held=held), prompt.seed if seed is None else seed)
+        return self._draw(templates, Draw(RANDOM, prompt.position, held=held), prompt.seed if seed is None else seed)
 
     def replay(self, templates: Templates, prompt: Prompt) -> Prompt:
         """The same prompt again, out of its trace."""
-        return self._draw(templates, Draw(0, RANDOM, prompt.position), prompt.seed, prompt.attempt, prompt.traces)
+        return self._draw(templates, Draw(RANDOM, prompt.position), prompt.seed, prompt.attempt, prompt.traces)
 
     def batch(
         self,
@@ -111,7 +111,7 @@ class Expander:
         key = None if batch_seed is None else prompt_key(batch_seed, "batch")
         compiled = self._compiled(templates)
         for position, seed in enumerate(seeds):
-            draw = Draw(0, mode, position, key)
+            draw = Draw(mode, position, key, position > 0)
             prompt = self._run(compiled, draw, seed, 0)
             if unique:
                 prompt = self._unseen(templates, draw, prompt, seen)
@@ -129,9 +129,9 @@ class Expander:
         dead: PromptError | None = None
         found = False
         deadline = time.monotonic() + self.context.limits.seconds
-        number, draw = 0, Draw(0)
+        number, draw = 0, Draw()
         for number in count():
-            draw = Draw(0, ALL, number, odometer=odometer)
+            draw = Draw(ALL, number, goes_on=number > 0, odometer=odometer)
             try:
                 prompt = self._run(compiled, draw, seed, number)
             except TooDeep as error:  # a wildcard that holds itself: leave this branch out, and say so
@@ -158,7 +158,7 @@ class Expander:
         """Endless: every variant and wildcard steps on by one with each prompt."""
         compiled = self._compiled(templates)
         for position in count():
-            yield self._run(compiled, Draw(0, CYCLE, position), seed, 0)
+            yield self._run(compiled, Draw(CYCLE, position, goes_on=position > 0), seed, 0)
 
     def count(self, templates: Templates) -> int:
         """How many prompts `combinations` gives. Raises NotCountable when only drawing them all would tell."""
@@ -182,7 +182,7 @@ class Expander:
         """The rest of one round of a template that has nothing to enumerate but parts marked `@`."""
         position = 1
         while position < period:
-            draw = Draw(0, ALL, position, odometer=Odometer(), period=period)
+            draw = Draw(ALL, position, goes_on=True, odometer=Odometer(), period=period)
             yield self._run(compiled, draw, seed, position)
             period = draw.period
             position += 1
@@ -228,7 +228,7 @@ class Expander:
         attempt: int,
         traces: Mapping[str, Sequence[Choice]] | None = None,
     ) -> Prompt:
-        self.context.wildcards.begin()
+        self.context.wildcards.begin(draw.goes_on)
         machine = Machine(self.context, draw, STEPS)
         texts: dict[str, str] = {}
         drawn: dict[str, Sequence[tuple[Any, ...]]] = {}

@@ -15,7 +15,7 @@ from lib_lora_train.prompt.tables import SUFFIXES
 class Folder:
     """What one scan found: text files by name, tables by the folder that prefixes their names, folders by change time."""
 
-    texts: dict[str, Path] = field(default_factory=lambda: dict[str, Path]())
+    texts: dict[str, str] = field(default_factory=lambda: dict[str, str]())
     tables: list[tuple[str, Path]] = field(default_factory=lambda: list[tuple[str, Path]]())
     changed: dict[str, int] = field(default_factory=lambda: dict[str, int]())
     notes: list[str] = field(default_factory=lambda: list[str]())
@@ -56,7 +56,7 @@ def scan(root: Path, roots: list[Path], limits: Limits) -> Folder:
                     waiting.append((entry.path, f"{prefix}{entry.name}/", depth + 1))
             else:
                 files += 1
-                _file(found, Path(entry.path), prefix)
+                _file(found, entry, prefix)
         if files > limits.files or time.monotonic() > deadline:
             found.notes.append(
                 f"The scan of the wildcard folder stopped after {files:,} files; names beyond them are not known."
@@ -66,12 +66,13 @@ def scan(root: Path, roots: list[Path], limits: Limits) -> Folder:
     return found
 
 
-def _file(found: Folder, path: Path, prefix: str) -> None:
-    suffix = path.suffix.lower()
+def _file(found: Folder, entry: os.DirEntry[str], prefix: str) -> None:
+    stem, dot, suffix = entry.name.rpartition(".")
+    suffix = (dot + suffix).lower() if stem else ""
     if suffix == ".txt":
-        found.texts[prefix + path.stem] = path
+        found.texts[prefix + stem] = entry.path
     elif suffix in SUFFIXES:
-        found.tables.append((prefix, path))
+        found.tables.append((prefix, Path(entry.path)))
 
 
 def _inside(path: str, allowed: list[str]) -> bool:

@@ -7,11 +7,13 @@ front is a weight. The index of a large file keeps, for every 16 kB, the place a
 from __future__ import annotations
 
 import codecs
+import os
 import re
 from array import array
 from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
+from io import FileIO
 from pathlib import Path
 from typing import IO, Protocol
 
@@ -116,7 +118,7 @@ class FileValues:
         if offset == 0:
             data = data.removeprefix(codecs.BOM_UTF8)
         if not data.isascii():
-            decode(data, self.encoding, self.path, offset)
+            decode(data, self.encoding, self.path.name, offset)
         lines = data.split(b"\n")
         if not lines[-1]:
             lines.pop()
@@ -130,9 +132,7 @@ class FileValues:
 
     def parse(self, data: bytes, offset: int) -> list[Entry]:
         """The values of one block."""
-        return entries_of(
-            decode(data.removeprefix(codecs.BOM_UTF8), self.encoding, self.path, offset), str(self.path.name)
-        )
+        return entries_of(decode(data, self.encoding, self.path.name, offset), self.path.name)
 
     def text(self, index: int) -> str:
         """One value: one block is read; blocks with comments, weights or blank lines are kept for a while."""
@@ -146,7 +146,7 @@ class FileValues:
             if block not in self.irregular:
                 lines = data.removeprefix(codecs.BOM_UTF8).split(b"\n", place + 1)
                 return (
-                    entry_of(decode(lines[place], self.encoding, self.path, offset), self.path.name)[1]
+                    entry_of(decode(lines[place], self.encoding, self.path.name, offset), self.path.name)[1]
                     if place < len(lines)
                     else ""
                 )
@@ -171,36 +171,38 @@ def _blocks(stream: IO[bytes]) -> Iterator[tuple[int, bytes]]:
         offset += len(data)
 
 
-def read_values(path: Path, encoding: str, limits: Limits) -> Values:
+def read_values(path: str | Path, encoding: str, limits: Limits) -> Values:
     """The values of a text file. `encoding` is what to try when it is not UTF-8 ("" refuses such files).
 
     Raises WildcardFileError with the byte offset when it is not text in a known encoding, or is too large.
     """
-    size = path.stat().st_size
-    if size > limits.file_bytes:
-        raise WildcardFileError(
-            f"{path.name} has {size:,} bytes, more than the limit of {limits.file_bytes:,}; split it."
-        )
-    with path.open("rb") as stream:
-        head = stream.read(4)
-        if head.startswith(_MARKS) or size <= IN_MEMORY_BYTES:
-            return MemoryValues(entries_of(decode(head + stream.read(), encoding, path, 0), path.name))
-    return FileValues(path, encoding, limits)
+    path = str(path)
+    name = path.rpartition(os.sep)[2]
+    with FileIO(path) as stream:  # no buffer: nearly all files are read with one call
+        size = os.fstat(stream.fileno()).st_size
+        if size > limits.file_bytes:
+            raise WildcardFileError(
+                f"{name} has {size:,} bytes, more than the limit of {limits.file_bytes:,}; split it."
+            )
+        head = stream.read(2) if size > IN_MEMORY_BYTES else b""
+        if not head or head in _MARKS:
+            return MemoryValues(entries_of(decode(head + stream.readall(), encoding, name, 0), name))
+    return FileValues(Path(path), encoding, limits)
 
 
-def decode(data: bytes, encoding: str, path: Path, offset: int) -> str:
+def decode(data: bytes, encoding: str, name: str, offset: int) -> str:
     """UTF-8 with or without a mark; other encodings only when `encoding` allows it. `offset` is where `data` starts."""
     if data.startswith(_MARKS):
         if encoding:
             return data.decode("utf-16", "replace")
-        raise WildcardFileError(f"{path.name} is UTF-16 (byte 0); save it as UTF-8, or allow other encodings.")
+        raise WildcardFileError(f"{name} is UTF-16 (byte 0); save it as UTF-8, or allow other encodings.")
     try:
-        return data.decode("utf-8-sig")
+        return data.decode().removeprefix("\ufeff")
     except UnicodeDecodeError as error:
         if encoding:
             return data.decode(encoding, "replace")
         place = offset + error.start
-        reason = f"{path.name} is not UTF-8: byte {data[error.start]:#04x} at offset {place:,}; save it as UTF-8, or allow other encodings."
+        reason = f"{name} is not UTF-8: byte {data[error.start]:#04x} at offset {place:,}; save it as UTF-8, or allow other encodings."
         raise WildcardFileError(reason) from error
 
 

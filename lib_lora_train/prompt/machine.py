@@ -76,17 +76,18 @@ class Frame:
         return Place(self.template.source, site.start, site.end, self.template.name)
 
 
-@dataclass
+@dataclass(slots=True)
 class Draw:
-    """What one prompt is drawn with. `position` is the image's place in its batch, which `@` follows.
+    """What one prompt is drawn with. `position` is the image's place in its batch, which `@` follows; `goes_on` says
+    that the prompt before it in the batch has just been drawn.
 
     `period` is worked out while drawing: after so many positions, the parts marked `@` begin again.
     """
 
-    key: int
     mode: str = RANDOM
     position: int = 0
     batch_key: int | None = None
+    goes_on: bool = False
     held: Mapping[str, Choice] | None = None
     odometer: Odometer | None = None
     period: int = 1
@@ -99,13 +100,12 @@ class Machine:
         self.context = context
         self.draw = draw
         self.steps = steps
-        self.key = draw.key
+        self.key = 0
         self.mode = draw.mode
         self.position = draw.position
         self.rounds = 1
         self.quick = False
         self.turning: Odometer | None = None
-        self.choose_way()
         self.scope: dict[str, Binding] = {}
         self.out: list[str] = []
         self.saved: list[tuple[list[str], list[str]]] = []

@@ -14,12 +14,14 @@ from hashlib import blake2b
 
 MASK = 2**64 - 1
 GOLDEN = 0x9E3779B97F4A7C15
+_HASH = blake2b(digest_size=8, person=b"lora-loop-1")
 
 
 def key_of(text: str) -> int:
     """64 bits made of `text`."""
-    data = text.encode("utf-8", "surrogatepass")
-    return int.from_bytes(blake2b(data, digest_size=8, person=b"lora-loop-1").digest(), "little")
+    hashed = _HASH.copy()
+    hashed.update(text.encode("utf-8", "surrogatepass"))
+    return int.from_bytes(hashed.digest(), "little")
 
 
 def prompt_key(seed: int, role: str = "", attempt: int = 0) -> int:
@@ -44,11 +46,15 @@ def word(key: int, counter: int) -> int:
     return mix(key + counter * GOLDEN & MASK)
 
 
-def pick(key: int, counter: int, size: int, cumulative: Sequence[int] | None) -> int:
-    """One of 0 … size-1; `cumulative` holds the running sums of the weights, None means equal weights."""
-    if cumulative is None:
-        return word(key, counter) * size >> 64
-    return bisect_right(cumulative, word(key, counter) * cumulative[-1] >> 64)
+def pick(key: int, size: int, cumulative: Sequence[int] | None) -> int:
+    """One of 0 … size-1, by the word 0; `cumulative` holds the running sums of the weights, None means equal weights.
+
+    `mix` is written out: nearly all draws are made here.
+    """
+    key = (key ^ (key >> 30)) * 0xBF58476D1CE4E5B9 & MASK
+    key = (key ^ (key >> 27)) * 0x94D049BB133111EB & MASK
+    key ^= key >> 31
+    return key * size >> 64 if cumulative is None else bisect_right(cumulative, key * cumulative[-1] >> 64)
 
 
 def picks(key: int, size: int, cumulative: Sequence[int] | None) -> Iterator[int]:

@@ -40,7 +40,7 @@ def read_table(path: Path, encoding: str, limits: Limits, note: Note) -> dict[st
         raise WildcardFileError(
             f"{path.name} has {size:,} bytes, more than the limit of {limits.table_bytes:,} for tables; use a .txt file."
         )
-    text = decode(path.read_bytes(), encoding, path, 0)
+    text = decode(path.read_bytes(), encoding, path.name, 0)
     value = _json(text, path.name, note) if path.suffix.lower() == ".json" else _yaml(text, path.name, limits, note)
     return _collections(value, path, limits, note)
 

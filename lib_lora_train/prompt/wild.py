@@ -41,7 +41,7 @@ def wildcard(node: Wildcard, m: Machine) -> Body | None:
         if isinstance(collection, str):
             return collection
         values = collection.values
-        index = pick(m.key ^ node.key, 0, values.size, values.cumulative)
+        index = pick(m.key ^ node.key, values.size, values.cumulative)
         text = values.text(index)
         m.drawn.append((m.frame, node, (index,), node.spelled, collection, (text,)))
         template = m.context.line(text, node.spelled)
@@ -142,7 +142,7 @@ def _pick(
     if mode == RANDOM:
         key = m.key ^ site.key
         if variant is None:
-            return (pick(key, 0, values.size, values.cumulative),)
+            return (pick(key, values.size, values.cumulative),)
         low, high = clamp(variant.header.low, variant.header.high, values.size)
         return _different(collection, key, random_count(key, low, high), m)
     if variant is None and mode != ALL:

@@ -1,4 +1,4 @@
-"""Names to values: several roots in order, indexed at first use, kept by change time, edits seen at the next prompt."""
+"""Names to values: several roots in order, indexed at first use, kept by change time; edits are seen at the next prompt."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from lib_lora_train.prompt.tables import read_table
 from lib_lora_train.prompt.tokens import UNIT
 
 FOLDER_CHECK_SECONDS = 1.0
+BATCH_LOOK_SECONDS = 0.02
 MOST_COMPARED = 20_000
 MOST_MERGED = 100_000
 _GLOB = re.compile(r"[*?\[]")
@@ -105,7 +106,7 @@ class Wildcards:
     """The wildcards of `roots`, the first root with a name wins; `values` are names given directly, before all roots.
 
     A `.txt` file is named by its path without the suffix, YAML and JSON files by their folder and their keys.
-    `begin` marks a new prompt: files are looked at again at most once per prompt.
+    `begin` marks a new prompt: files are looked at again at most once per prompt, and in a batch at most every 20 ms.
     """
 
     def __init__(
@@ -122,16 +123,22 @@ class Wildcards:
             name: MemoryValues([entry_of(text, name) for text in texts]) for name, texts in (values or {}).items()
         }
         self.epoch = 0
-        self.checked_at = float("-inf")
+        self.begun_at = self.checked_at = float("-inf")
         self._folders: list[Folder] | None = None
         self._found: dict[str, tuple[Collection | None, int]] = {}
         self._tables: dict[Path, tuple[Stamp, dict[str, list[Entry]]]] = {}
         self._reasons: dict[str, str] = {}
         self._table_notes: dict[Path, list[str]] = {}
 
-    def begin(self) -> None:
-        """A new prompt begins: edits since the last one are seen."""
-        self.epoch += 1
+    def begin(self, goes_on: bool = False) -> None:
+        """A new prompt begins: edits since the last one are seen.
+
+        When a batch `goes_on`, a prompt that follows at once takes the files as they just were.
+        """
+        now = time.monotonic()
+        if not goes_on or now - self.begun_at > BATCH_LOOK_SECONDS:
+            self.begun_at = now
+            self.epoch += 1
 
     @property
     def notes(self) -> list[str]:
@@ -165,7 +172,7 @@ class Wildcards:
         known: dict[str, list[str]] = {name: ["given"] for name in self.given}
         for folder in self._folders or ():
             for name, path in folder.texts.items():
-                known.setdefault(name, []).append(str(path))
+                known.setdefault(name, []).append(path)
             for prefix, path in folder.tables:
                 for key in self._table(path):
                     known.setdefault(prefix + key, []).append(str(path))
@@ -245,17 +252,17 @@ class Wildcards:
             for prefix, table in folder.tables:
                 key = name[len(prefix) :]
                 if name.startswith(prefix) and key in self._table(table):
-                    return self._filled(name, MemoryValues(self._table(table)[key]), table, self._tables[table][0])
+                    return self._filled(name, MemoryValues(self._table(table)[key]), str(table), self._tables[table][0])
         return None
 
-    def _filled(self, name: str, values: Values, path: Path, stamp: Stamp) -> Collection | None:
-        return Collection(name, self._arranged(values), [(str(path), stamp)]) if values.size else None
+    def _filled(self, name: str, values: Values, path: str, stamp: Stamp) -> Collection | None:
+        return Collection(name, self._arranged(values), [(path, stamp)]) if values.size else None
 
-    def _read(self, path: Path) -> Values:
+    def _read(self, path: str) -> Values:
         try:
             return read_values(path, self.reading.encoding, self.limits)
         except OSError as error:
-            raise WildcardFileError(f"{path.name} cannot be read: {error.strerror}.") from error
+            raise WildcardFileError(f"{Path(path).name} cannot be read: {error.strerror}.") from error
 
     def _arranged(self, values: Values) -> Values:
         """Sorted and without doubles, when that is asked for."""

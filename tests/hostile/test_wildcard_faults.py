@@ -19,6 +19,7 @@ from lib_lora_train.prompt import (
     WildcardError,
     WildcardFileError,
     Wildcards,
+    wildcards,
 )
 from lib_lora_train.prompt.template import Missing
 
@@ -148,6 +149,7 @@ def test_w8_encodings(tmp_path: Path) -> None:
     (tmp_path / "mark.txt").write_bytes(b"\xef\xbb\xbffirst\n")
     (tmp_path / "old.txt").write_bytes("ok\ncafé\n".encode("cp1252"))
     (tmp_path / "quotes.txt").write_bytes("“x”\n".encode("cp1252"))
+    (tmp_path / "marked.txt").write_bytes(b"\xef\xbb\xbf" + "café\n".encode("cp1252"))
     (tmp_path / "wide.txt").write_bytes("größe\n".encode("utf-16"))
     (tmp_path / "large.txt").write_bytes(b"plain line\n" * 200_000 + "café\n".encode("latin-1"))
     assert make(tmp_path).draw("__mark__", 1).text == "first"
@@ -156,6 +158,7 @@ def test_w8_encodings(tmp_path: Path) -> None:
         ("wide", "wide.txt is UTF-16"),
         ("large", "offset 2,200,003"),
         ("quotes", "offset 0"),
+        ("marked", "byte 0xe9 at offset 6"),
     ):
         with pytest.raises(WildcardFileError, match=words):
             make(tmp_path).draw(f"__{name}__", 1)
@@ -189,6 +192,27 @@ def test_w10_edited_added_and_deleted_while_running(tmp_path: Path) -> None:
     assert expander.draw("__a__", 1).text == "x"
     (tmp_path / "t.yaml").write_text("a: [yy]\n")
     assert expander.draw("__a__", 1).text == "yy"
+
+
+def test_w10_a_batch_looks_once_and_sees_edits_when_it_takes_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path, w="old")
+    expander = make(tmp_path)
+    slow = expander.batch("__w__", range(3))
+    assert next(slow).text == "old"
+    write(tmp_path, w="edited")
+    assert next(expander.batch("__w__", [1])).text == "edited"
+    time.sleep(wildcards.BATCH_LOOK_SECONDS * 1.5)
+    write(tmp_path, w="edited again")
+    assert [prompt.text for prompt in slow] == ["edited again"] * 2
+
+    looks: list[str | Path] = []
+    stamp = wildcards._stamp
+    monkeypatch.setattr(wildcards, "_stamp", lambda path: looks.append(path) or stamp(path))  # pyright: ignore
+    monkeypatch.setattr(wildcards, "BATCH_LOOK_SECONDS", 1e9)
+    assert sum(1 for _ in expander.batch("__w__", range(500))) == 500
+    assert 1 <= len(looks) <= 3
 
 
 def test_w11_hostile_tables(tmp_path: Path) -> None:
