@@ -55,9 +55,10 @@ def make(options: argparse.Namespace, path: Path) -> Job:
 
 def compose(values: dict[str, Any], preset: str | None, settings: list[str], home: Path) -> TrainConfig:
     """The config of a file's values, on its preset (or `preset`), under the command line's settings."""
-    chosen = preset or values.get("preset") or ""
+    above = configs.assignments(settings)
+    chosen = preset or above.get("preset") or values.get("preset") or ""
     below = presets.find(chosen, home).values if chosen else {}
-    return configs.from_values(configs.merge(below, values, {"preset": chosen}, configs.assignments(settings)))
+    return configs.from_values(configs.merge(below, values, above, {"preset": chosen}))
 
 
 def run_job(job: Job, home: Path, as_json: bool) -> int:

@@ -71,8 +71,9 @@ def _class(name: str, device: torch.device, notices: list[str]) -> Callable[...,
                 raise ImportError("there is no CUDA card")
             return importlib.import_module("bitsandbytes").optim.AdamW8bit
         except (ImportError, RuntimeError, OSError) as error:
+            cure = " 'doctor --with-bitsandbytes' adds it." if device.type == "cuda" else ""
             notices.append(
-                f"AdamW8bit is not to be had here ({error}), so plain AdamW is used: the result is as good, the optimizer takes more memory."
+                f"AdamW8bit is not to be had here ({error}), so plain AdamW is used: the result is as good, the optimizer takes more memory.{cure}"
             )
             return torch.optim.AdamW
     module, attribute = {
