@@ -3,7 +3,7 @@
     python tools/fuzz_prompt.py CORPUS -max_total_time=1800 -max_len=200
 
 No exception but PromptError may come out, nothing may be slow, a draw must repeat and replay, and the exact count must
-be the number of combinations. What it finds belongs into tests/prompt/test_fuzz_findings.py.
+be the number of combinations (where no sampler inside draws). What it finds belongs into tests/prompt/test_fuzz_findings.py.
 """
 
 from __future__ import annotations
@@ -53,7 +53,9 @@ def check(template: str, expander: Any) -> None:
         count = expander.count(template)
     except PromptError:
         return
-    assert count > FEW or listed == count, f"{listed} combinations, but {count} counted"
+    assert count > FEW or listed <= count, f"{listed} combinations, but only {count} counted"
+    # A sampler inside is drawn, and may draw an option that can never end; such a combination is left out.
+    assert count > FEW or listed == count or set("~@") & set(template), f"{listed} combinations, but {count} counted"
 
 
 def main() -> None:
