@@ -171,11 +171,13 @@ class Expander:
         if total > 1:
             return total
         most = COUNTED_BY_DRAWING
-        drawn = sum(1 for _ in islice(self.combinations(templates), most + 1))
-        if drawn > most:
-            raise NotCountable(
-                f"The combinations depend on each other in a way that only drawing them can count, and there are more than {most:,}."
-            )
+        drawn, deadline = 0, time.monotonic() + self.context.limits.seconds
+        for _ in self.combinations(templates):
+            drawn += 1
+            if drawn > most or time.monotonic() > deadline:
+                raise NotCountable(
+                    f"The combinations depend on each other in a way that only drawing them can count, and there are more than {drawn - 1:,}."
+                )
         return drawn
 
     def _round(self, compiled: Mapping[str, Template], seed: int, period: int) -> Iterator[Prompt]:

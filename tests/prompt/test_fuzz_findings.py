@@ -21,6 +21,12 @@ def test_the_count_of_a_self_multiplying_wildcard_ends() -> None:
     assert time.process_time() - begin < 2
 
 
+def test_counting_by_drawing_keeps_the_time_limit() -> None:
+    expander = Expander(Context(Wildcards(values=LISTS), limits=Limits(seconds=0.05), lenient=True))
+    with pytest.raises(NotCountable, match="more than"):
+        expander.count("__hue__" * 3 + "__t(v9" + "__hue__" * 7 + "%d)__")
+
+
 def test_combinations_end_when_every_branch_is_dead() -> None:
     limits = Limits(seconds=0.2)
     expander = Expander(Context(Wildcards(values={**LISTS, "self": ["__self__"]}, limits=limits), limits=limits))
