@@ -19,6 +19,8 @@ class Device:
     accelerator: Accelerator
     precision: str
     weights: torch.dtype
+    repeats_exactly: bool = True
+    """Whether the same run gives the same bytes again."""
 
     @property
     def torch(self) -> torch.device:
@@ -43,18 +45,25 @@ def open_device(config: LoopConfig) -> Device:
     if precision == "fp16" and kind == "cpu":
         raise ConfigError("loop.precision = 'fp16' does not train on a CPU; use fp32 or auto.")
     accelerator = Accelerator(mixed_precision={"fp32": "no"}.get(precision, precision))
-    _set_determinism(config.deterministic)
+    capability = torch.cuda.get_device_capability() if kind == "cuda" else (0, 0)
+    exact = has_exact_attention(kind, capability, precision)
+    _set_determinism(config.deterministic, exact)
     weights = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}[precision]
-    return Device(accelerator, precision, weights)
+    return Device(accelerator, precision, weights, repeats_exactly=config.deterministic and exact)
 
 
-def _set_determinism(wanted: bool) -> None:
-    """Kernels whose results do not differ from run to run, where `wanted`; the quickest ones otherwise."""
-    torch.use_deterministic_algorithms(wanted)
+def has_exact_attention(kind: str, capability: tuple[int, int], precision: str) -> bool:
+    """Whether a fused attention kernel with exact gradients is there: flash attention, on cards from the RTX 30 series
+    in half precision. Elsewhere the only exact one keeps the whole matrix, which 8 GB cards cannot hold."""
+    return kind != "cuda" or (capability >= (8, 0) and precision != "fp32")
+
+
+def _set_determinism(wanted: bool, exact_attention: bool) -> None:
+    """Kernels whose results do not differ from run to run, where `wanted` and there; the quickest ones otherwise."""
+    torch.use_deterministic_algorithms(wanted, warn_only=not exact_attention)
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # a debugging aid that costs half as much time again
     torch.backends.cudnn.benchmark = not wanted
-    # Of the fused attention kernels only flash attention has gradients that do not differ.
-    torch.backends.cuda.enable_mem_efficient_sdp(not wanted)
+    torch.backends.cuda.enable_mem_efficient_sdp(not (wanted and exact_attention))
     if hasattr(torch.backends.cuda, "enable_cudnn_sdp"):
         torch.backends.cuda.enable_cudnn_sdp(False)  # chosen first on Hopper cards, it plans anew for each shape
 

@@ -43,6 +43,9 @@ from lib_lora_train.train.state import Progress, Snapshot
 from lib_lora_train.train.step import Objective
 
 PREFIXES = {"text_encoder": "lora_te", "unet": "lora_unet"}
+INEXACT = (
+    "This card has no attention with exact gradients in this precision, so a second run differs in the last digits."
+)
 ABANDONED_AFTER_S = 3600.0
 """Age at which a temporary file in a folder that others write to as well is surely nobody's."""
 ADAM_STATES = 2
@@ -63,6 +66,8 @@ def prepare(job: Job, log: EventLog) -> Run:
     inspect(Path(config.base.path), config.base.allow_pickle, Path(config.base.vae) if config.base.vae else None)
     _tell_of_another_base(job, config, log)
     device = open_device(config.loop)
+    if config.loop.deterministic and not device.repeats_exactly:
+        log.write("state", status="preparing", message=INEXACT)
     report = reporter(job, log)
     material = gather(job, config, log, report)
     log.write(
