@@ -381,7 +381,7 @@ def test_r11_pruning_keeps_the_newest_and_a_failure_is_only_told(
     assert left == [
         "cat-000001.safetensors",
         "cat-step00000001.safetensors",
-        f"cat-step{steps - 1:08d}.safetensors",
+        f"cat-step{steps:08d}.safetensors",
         "cat.safetensors",
     ]
     assert any("cat-step00000001.safetensors could not be removed" in e["message"] for e in events(job, "warning"))
