@@ -3,7 +3,7 @@ BOOT ?= python3
 PYTHON = "$$(cat build/python.path)"
 TESTS ?=
 
-.PHONY: test setup lint types imports pytest coverage format locks clean
+.PHONY: test test-host setup lint types imports pytest coverage format locks clean
 
 test: lint types imports pytest
 
@@ -23,6 +23,10 @@ imports: setup
 pytest: setup
 	$(PYTHON) -m pytest --timeout=600 $(TESTS)
 
+# The same questions to a running WebUI (started with --api): make test-host WEBUI=http://127.0.0.1:7860
+test-host: setup
+	WEBUI=$(WEBUI) $(PYTHON) -m pytest tests/webui $(TESTS)
+
 coverage: setup
 	$(PYTHON) -m pytest --cov --cov-report=term-missing:skip-covered $(TESTS)
 
@@ -36,7 +40,7 @@ UV_COMPILE = $(UV) pip compile --universal --generate-hashes --no-annotate --no-
 LOCKS = lib_lora_train/environment/locks
 locks:
 	for lock in $(LOCKS)/*.in; do $(UV_COMPILE) --no-deps --python-version 3.10 $$lock -o $${lock%.in}.txt || exit 1; done
-	$(UV_COMPILE) --python-version 3.11 requirements-dev.in -o requirements-dev.txt
+	for lock in requirements-dev.in tests/ui/gradio-*.in; do $(UV_COMPILE) --python-version 3.11 $$lock -o $${lock%.in}.txt || exit 1; done
 
 clean:
 	rm -rf build

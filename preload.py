@@ -16,5 +16,12 @@ def preload(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--lora-loop-allow-remote",
         action="store_true",
-        help="let everyone who reaches this page train, also with --listen or --share and no password",
+        help="let everyone who reaches this page train and change wildcards, also with --listen or --share and no password",
+    )
+    parser.add_argument(
+        "--lora-loop-photos",
+        metavar="DIR",
+        action="append",
+        default=None,
+        help="another folder that the Train tab may read photos and files from; may be repeated",
     )

@@ -51,7 +51,17 @@ COMMANDS = (
     Command("resume", "lib_lora_train.jobs.resume_command", "go on with a job exactly where its last saved state is"),
     Command("status", "lib_lora_train.jobs.status_command", "how far a job is", anywhere=True),
     Command("stop", "lib_lora_train.jobs.stop_command", "stop a job; its last state is kept", anywhere=True),
+    Command(
+        "queue", "lib_lora_train.jobs.queue_command", "runs one after the other: add, list, run, move", anywhere=True
+    ),
+    Command("grid", "lib_lora_train.standalone.command", "epochs x weights x prompts of one LoRA, as a page; keep one"),
+    Command(
+        "install-base",
+        "lib_lora_train.demo.install_command",
+        "put the small base into A1111, to try the whole loop there",
+    ),
     Command("expand", "lib_lora_train.prompt.command", "prompts from a template"),
+    Command("ui", "lib_lora_train.ui.command", "the Train tab as a page of its own, without a WebUI", anywhere=True),
     Command(
         "doctor", "lib_lora_train.environment.command", "what is here, what is wrong, what mends it", anywhere=True
     ),
@@ -127,7 +137,7 @@ def _run(arguments: list[str]) -> int:
 
 
 def _parser(commands: Sequence[Command]) -> argparse.ArgumentParser:
-    table = "\n".join(f"  {command.name:<8} {command.help}" for command in commands)
+    table = "\n".join(f"  {command.name:<12} {command.help}" for command in commands)
     parser = argparse.ArgumentParser(
         prog=PROGRAM,
         description="LoRA Loop: photos, LoRA training, epoch comparison and random generation.",

@@ -1,4 +1,4 @@
-"""`demo`: check, train four epochs, and one picture of what came of it."""
+"""`demo`: check, train, and one picture of what came of it, on the small base and photos of a character it never saw."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from lib_lora_train.demo import photographs, picture
+from lib_lora_train.demo import picture
+from lib_lora_train.demo.models import BASE
+from lib_lora_train.demo.world.characters import COUNT, FAMILIAR_PLACES, character, write_set
 from lib_lora_train.jobs import store, train_command
 from lib_lora_train.train import config as configs
 from lib_lora_train.train.dataset.length import length
@@ -15,17 +17,33 @@ from lib_lora_train.train.dataset.scan import scan
 from lib_lora_train.train.events import read_events
 from lib_lora_train.train.job import Job
 
-EPOCHS = 4
-BATCH = 2
-STEPS = 80
+EPOCHS = 3
+BATCH = 4
+STEPS = 192
+RATE = 1e-3
+RANK = 16
 RESOLUTION = 128
-PROMPT = "[trigger], on a beach --w 128 --h 128 --s 12 --l 5 --d 1 --ss euler"
+PLACES = ("on a beach", "in a room", "in the snow")
+DRAWING = "--w 128 --h 128 --s 12 --l 5 --d 1 --ss dpmpp_2m"
+GRID = (
+    "--size",
+    "128x128",
+    "--steps",
+    "12",
+    "--cfg",
+    "5",
+    "--sampler",
+    "dpmpp_2m",
+    "--prompt",
+    "a photo of [trigger], in space",
+)
+WHO = character("zorpi")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, help="where everything goes (default: demo in the home)")
     parser.add_argument("--steps", type=int, default=STEPS, help=f"training steps (default: {STEPS})")
-    parser.add_argument("--base", type=Path, help="a checkpoint of yours in place of the made-up one")
+    parser.add_argument("--base", type=Path, help="a checkpoint of yours in place of the small one")
     train_command.add_settings(parser)
 
 
@@ -33,10 +51,9 @@ def run(options: argparse.Namespace) -> int:
     out: Path = (options.out or options.home / "demo").resolve()
     out.mkdir(parents=True, exist_ok=True)
     photos = out / "photos"
-    photographs.draw_photographs(photos)
-    base = options.base or _random_base(out)
+    write_set(WHO, photos)
     config = configs.from_values(
-        configs.merge(_values(photos, base, options.steps), configs.assignments(options.settings))
+        configs.merge(_values(photos, options.base or BASE, options.steps), configs.assignments(options.settings))
     )
     print("1. Check the photos")
     found = scan(config.dataset, config.trigger_prompt, class_word=config.class_word)
@@ -50,54 +67,59 @@ def run(options: argparse.Namespace) -> int:
         return code
     print("3. Compare the epochs")
     sheet = out / "epochs.png"
-    picture.compose(sorted(photos.glob("*.jpg")), _answers(job), f"{config.trigger_prompt}, on a beach").save(sheet)
-    print(f"   The picture is {sheet}")
+    picture.compose(sorted(photos.glob("*.jpg")), _rows(job), f"a photo of {WHO.prompt}, …").save(sheet)
+    code = _grid(job, options.home, out / "grid")
     print(f"   The LoRA files are in {job.out}")
-    if not options.base:
-        print(
-            "   The base of this demo has random weights, so its pictures are noise that the LoRA changes; --base trains on a checkpoint of yours."
-        )
-    return 0
+    print(f"   The picture is {sheet}")
+    return code
 
 
-def _random_base(out: Path) -> Path:
-    """An SD 1.5-shaped checkpoint with random weights, made once."""
-    from lib_lora_train.train.base.random_base import write_random_base
+def _grid(job: Job, home: Path, folder: Path) -> int:
+    """The epoch grid of the run, as the command `grid` makes it: last, what shows of the character without its name."""
+    from lib_lora_train.standalone import command as grid
 
-    path = out / "base.safetensors"
-    if not path.exists():
-        write_random_base(path, "narrow", seed=0)
-    return path
+    shutil.rmtree(folder, ignore_errors=True)
+    parser = argparse.ArgumentParser()
+    grid.add_arguments(parser)
+    asked = ["--run", str(job.folder), "--out", str(folder), "--weights", "1", *GRID]
+    options = parser.parse_args([*asked, "--without-trigger", f"a photo of a {WHO.class_word}, {PLACES[0]}"])
+    options.home = home
+    return grid.run(options)
 
 
 def _values(photos: Path, base: Path, steps: int) -> dict[str, Any]:
     return {
-        "name": photographs.TRIGGER,
-        "trigger": photographs.TRIGGER,
-        "class_word": photographs.CLASS,
-        "base": {"path": str(base)},
+        "name": WHO.trigger,
+        "trigger": WHO.trigger,
+        "class_word": WHO.class_word,
+        "base": {"path": str(base.resolve())},
         "dataset": {
             "path": str(photos),
             "resolution": RESOLUTION,
             "bucket_min": RESOLUTION // 2,
             "bucket_max": RESOLUTION * 2,
             "bucket_step": 16,
-            "repeats": max(1, round(steps * BATCH / EPOCHS / 10)),
+            "repeats": max(1, round(steps * BATCH / EPOCHS / COUNT)),
         },
-        "adapter": {"rank": 8, "alpha": 8.0},
-        "optimizer": {"learning_rate": 1e-3},
+        "adapter": {"rank": RANK, "alpha": float(RANK)},
+        "optimizer": {"learning_rate": RATE},
         "loop": {"steps": steps, "batch_size": BATCH},
-        "samples": {"prompts": [PROMPT]},
+        "samples": {"prompts": [f"a photo of [trigger], {place} {DRAWING}" for place in PLACES]},
     }
 
 
-def _answers(job: Job) -> list[tuple[str, Path]]:
-    """The base's picture and each epoch's, with labels."""
+def _rows(job: Job) -> list[picture.Row]:
+    """What was drawn in each place: by the base, then after each epoch."""
     drawn = [event for event in read_events(job.events)[0] if event["kind"] == "sample"]
-    return [
-        (
-            "without the LoRA" if event["file"].endswith("-base.png") else f"epoch {event['epoch']}",
-            job.samples / event["file"],
+    rows: list[picture.Row] = []
+    for number, place in enumerate(PLACES):
+        own = [event for event in drawn if event["prompt"].endswith(place)]
+        own.sort(key=lambda event: (not event["file"].endswith("-base.png"), event["step"]))
+        labels = ["without the LoRA" if number == 0 else f"epoch {number}" for number in range(len(own))]
+        note = "" if place in FAMILIAR_PLACES else "in no photo"
+        rows.append(
+            picture.Row(
+                place, note, [(label, job.samples / event["file"]) for label, event in zip(labels, own, strict=True)]
+            )
         )
-        for event in drawn
-    ]
+    return rows

@@ -1,38 +1,54 @@
-"""One picture at the end of the demo: the photos, the base's answer, and the LoRA's answer after each epoch."""
+"""One picture at the end of the demo: the photos, and in each place the base's answer and the LoRA's after each epoch."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-TILE, GAP, LABEL, MARGIN = 192, 12, 34, 28
-PAPER, INK, FAINT = (250, 249, 246), (38, 36, 44), (120, 116, 128)
+TILE, SMALL, GAP, MARGIN, SIDE = 256, 124, 12, 36, 200
+PAPER, INK, FAINT, LINE = (250, 249, 246), (38, 36, 44), (120, 116, 128), (222, 218, 210)
+_PHOTOS = 8
 
 
-def compose(photos: Sequence[Path], answers: Sequence[tuple[str, Path]], prompt: str) -> Image.Image:
-    """Two rows: `photos`, then `answers` (label, picture), each cut to a square tile; `prompt` stands between."""
-    columns = max(len(answers), min(len(photos), 6))
-    width = 2 * MARGIN + columns * TILE + (columns - 1) * GAP
-    height = 2 * MARGIN + 2 * (LABEL + TILE) + LABEL + GAP
-    sheet = Image.new("RGB", (width, height), PAPER)
+@dataclass(frozen=True)
+class Row:
+    """The answers to one prompt: `label` is what it asks for, `note` a word on it, `answers` are (label, file)."""
+
+    label: str
+    note: str
+    answers: Sequence[tuple[str, Path]]
+
+
+def compose(photos: Sequence[Path], rows: Sequence[Row], prompt: str) -> Image.Image:
+    """The first of `photos` in a band, then one line for each of `rows` under what was asked, `prompt`."""
+    columns = max(len(row.answers) for row in rows)
+    width = max(SIDE + columns * TILE + (columns - 1) * GAP, _PHOTOS * (SMALL + GAP) - GAP) + 2 * MARGIN
+    top = MARGIN + 44 + SMALL + 2 * MARGIN
+    sheet = Image.new("RGB", (width, top + 74 + len(rows) * (TILE + GAP) - GAP + MARGIN), PAPER)
     pen = ImageDraw.Draw(sheet)
-    pen.text((MARGIN, MARGIN), f"{len(photos)} photos", font=_font(20), fill=INK)
-    for column, path in enumerate(photos[:columns]):
-        sheet.paste(_tile(path), (MARGIN + column * (TILE + GAP), MARGIN + LABEL))
-    second = MARGIN + LABEL + TILE + GAP + LABEL
-    pen.text((MARGIN, second - LABEL), f"“{prompt}”", font=_font(20), fill=INK)
-    for column, (label, path) in enumerate(answers):
-        left = MARGIN + column * (TILE + GAP)
-        sheet.paste(_tile(path), (left, second + 4))
-        pen.text((left, second + TILE + 10), label, font=_font(16), fill=FAINT)
+    pen.text((MARGIN, MARGIN), f"Trained on {len(photos)} photos", font=_font(26), fill=INK)
+    shown = photos[: (width - 2 * MARGIN + GAP) // (SMALL + GAP)]
+    for number, path in enumerate(shown):
+        sheet.paste(_tile(path, SMALL), (MARGIN + number * (SMALL + GAP), MARGIN + 44))
+    pen.line((MARGIN, top - MARGIN, width - MARGIN, top - MARGIN), fill=LINE, width=2)
+    pen.text((MARGIN, top), f"Asked for “{prompt}”", font=_font(26), fill=INK)
+    for column, (label, _) in enumerate(rows[0].answers):
+        pen.text((MARGIN + SIDE + column * (TILE + GAP), top + 42), label, font=_font(20), fill=FAINT)
+    for number, row in enumerate(rows):
+        line = top + 74 + number * (TILE + GAP)
+        pen.text((MARGIN, line + TILE // 2 - 28), f"… {row.label}", font=_font(22), fill=INK)
+        pen.text((MARGIN, line + TILE // 2 + 4), row.note, font=_font(18), fill=FAINT)
+        for column, (_, path) in enumerate(row.answers):
+            sheet.paste(_tile(path, TILE), (MARGIN + SIDE + column * (TILE + GAP), line))
     return sheet
 
 
-def _tile(path: Path) -> Image.Image:
+def _tile(path: Path, side: int) -> Image.Image:
     with Image.open(path) as image:
-        return ImageOps.fit(ImageOps.exif_transpose(image).convert("RGB"), (TILE, TILE), Image.Resampling.LANCZOS)
+        return ImageOps.fit(ImageOps.exif_transpose(image).convert("RGB"), (side, side), Image.Resampling.LANCZOS)
 
 
 def _font(size: int) -> ImageFont.ImageFont | ImageFont.FreeTypeFont:

@@ -21,7 +21,22 @@ DROPPED = (
     "PYTHONSAFEPATH",
     PACKAGES_VARIABLE,
     HOST_PATHS_VARIABLE,
+    # Set by the WebUIs for themselves: where Forge keeps models, how it allocates, flags of its start script.
+    "PYTORCH_CUDA_ALLOC_CONF",
+    "PYTORCH_ALLOC_CONF",
+    "PYTORCH_NVML_BASED_CUDA_CHECK",
+    "HF_HOME",
+    "HF_HUB_CACHE",
+    "HF_DATASETS_CACHE",
+    "HUGGINGFACE_HUB_CACHE",
+    "HUGGINGFACE_ASSETS_CACHE",
+    "TRANSFORMERS_CACHE",
+    "COMMANDLINE_ARGS",
+    "SD_WEBUI_RESTARTING",
+    "MPLBACKEND",
+    "PIP_CONSTRAINT",
 )
+DROPPED_PREFIXES = ("GRADIO_",)
 SET = {
     "PYTHONUTF8": "1",
     "HF_HUB_OFFLINE": "1",
@@ -48,10 +63,15 @@ def trainer_command(home: Path, module: str, arguments: Sequence[str]) -> tuple[
 def command_for(environment: Environment, module: str, arguments: Sequence[str]) -> tuple[list[str], dict[str, str]]:
     """The same for an environment that was found before. Nothing is added to what `arguments` say; no shell."""
     start = Path(__file__).absolute().parent / "start.py"
-    variables = SUGGESTED | {name: value for name, value in os.environ.items() if name not in DROPPED} | SET
+    variables = SUGGESTED | {name: value for name, value in os.environ.items() if _is_passed_on(name)} | SET
     variables[HOME_VARIABLE] = str(environment.home)
     if environment.packages:
         variables[PACKAGES_VARIABLE] = os.pathsep.join(map(str, environment.packages))
     if environment.host_paths:
         variables[HOST_PATHS_VARIABLE] = os.pathsep.join(map(str, environment.host_paths))
     return [str(environment.python), str(start), module, *arguments], variables
+
+
+def _is_passed_on(name: str) -> bool:
+    """CUDA_VISIBLE_DEVICES is: it says which card the person gave to the WebUI."""
+    return name not in DROPPED and not name.startswith(DROPPED_PREFIXES)

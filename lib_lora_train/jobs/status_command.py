@@ -27,10 +27,7 @@ def run(options: argparse.Namespace) -> int:
 
 def describe(job: Job) -> dict[str, object]:
     """Status, step and message of a job; a run whose process is gone is "interrupted"."""
-    status = job.read()["status"]
-    if status == "running" and not process.is_running(job):
-        status = "interrupted"
-    facts: dict[str, object] = {"job": job.folder.name, "folder": str(job.folder), "status": status}
+    facts: dict[str, object] = {"job": job.folder.name, "folder": str(job.folder), "status": process.status(job)}
     for event in read_events(job.events)[0]:
         if event["kind"] == "step":
             facts |= {"step": event["step"], "epoch": event["epoch"], "loss": event["average"]}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import time
 from collections.abc import Iterator
@@ -28,7 +29,7 @@ def create(config: TrainConfig, home: Path, folder: Path | None = None) -> Job:
     _require_free_name(config, home)
     now = time.time()
     stamp = datetime.fromtimestamp(now).strftime("%Y%m%d-%H%M")
-    target = folder or _free(home / "jobs", f"{stamp}-{safe_name(config.name)}")
+    target = folder or free(home / "jobs", f"{stamp}-{safe_name(config.name)}")
     if target.exists() and any(target.iterdir()):
         raise ConfigError(f"{target} is not empty: choose another folder, or resume the job in it.")
     with atomic.disk_errors("job.json", target):
@@ -51,7 +52,7 @@ def create(config: TrainConfig, home: Path, folder: Path | None = None) -> Job:
     return job
 
 
-def _free(folder: Path, name: str) -> Path:
+def free(folder: Path, name: str) -> Path:
     """A folder that is not there yet: NAME, NAME-2, NAME-3 …"""
     number = 1
     while (path := folder / (name if number == 1 else f"{name}-{number}")).exists():
@@ -103,5 +104,24 @@ def find(text: str, home: Path) -> Job:
 
 def every(home: Path) -> Iterator[Job]:
     """All jobs, newest first."""
-    folders = (home / "jobs").glob("*/job.json") if (home / "jobs").is_dir() else ()
-    return (Job(file.parent) for file in sorted(folders, key=lambda file: file.parent.name, reverse=True))
+    return (Job(home / "jobs" / name) for name in names(home))
+
+
+def names(home: Path) -> list[str]:
+    """The folders' names of all jobs, newest first; none of them is opened."""
+    try:
+        with os.scandir(home / "jobs") as entries:
+            found = [entry.name for entry in entries if (home / "jobs" / entry.name / "job.json").is_file()]
+    except FileNotFoundError:
+        return []
+    return sorted(found, reverse=True)
+
+
+def usable(home: Path) -> Iterator[Job]:
+    """All jobs whose config can be read, newest first."""
+    for job in every(home):
+        try:
+            job.config()
+        except LoraLoopError:
+            continue
+        yield job

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from lib_lora_train.jobs import control
 from lib_lora_train.train.events import read_events
 from lib_lora_train.train.job import Job
 
@@ -35,7 +36,7 @@ def follow(job: Job, process: subprocess.Popen[bytes], show: Callable[[Event], N
             time.sleep(POLL_S)
         except KeyboardInterrupt:
             if asked:
-                process.kill()
+                control.kill(job)
                 raise
             asked = True
             job.post("stop")

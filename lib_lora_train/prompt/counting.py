@@ -6,6 +6,7 @@ variable at each use, `=!` once. Where an assignment depends on an option, the w
 
 from __future__ import annotations
 
+import time
 from collections import Counter as Tally
 from collections.abc import Iterable, Mapping, Sequence
 from math import comb, factorial
@@ -14,10 +15,13 @@ from lib_lora_train.prompt.choose import ALL, clamp
 from lib_lora_train.prompt.errors import NotCountable, WildcardError
 from lib_lora_train.prompt.nodes import Access, Assign, Body, Node, Variant, Wildcard, Wrap, items_of, joined
 from lib_lora_train.prompt.template import Context, Template
+from lib_lora_train.prompt.wildcards import Collection
 
 MOST_BITS = 1_000_000
 MOST_STATES = 5_000
 MOST_NAMES = 1_000
+LINES_A_LOOK = 1_024
+"""Lines between two looks at the clock."""
 OPAQUE: Body = (Wrap("", "", (0, 0)),)
 """The value of a variable that was drawn: one way to use it, but what it says is not known."""
 
@@ -39,6 +43,7 @@ class Counter:
         self.known: dict[tuple[int, State, int], Ways] = {}
         self.kept: list[Body] = []
         self.bodies: dict[tuple[str, str], Template | str] = {}
+        self.deadline = time.monotonic() + context.limits.count_seconds
 
     def count(self, templates: Iterable[Template]) -> int:
         """The combinations of templates that share their variables."""
@@ -168,9 +173,7 @@ class Counter:
             elif sampler != ALL:
                 total += self.drawn([node.name], state)[state]
             else:
-                wanted = set(collection.distinct)
-                texts = (text for index, text in enumerate(collection.values.all()) if index in wanted)
-                total += self.lines(texts, name, (node, variant), state, depth)
+                total += self.lines(_distinct(collection), name, (node, variant), state, depth)
         return total
 
     def lines(
@@ -180,7 +183,9 @@ class Counter:
         node, variant = call
         given = _with(state, dict(node.parameters))
         ways: list[int] = []
-        for text in texts:
+        for number, text in enumerate(texts):
+            if not number % LINES_A_LOOK and time.monotonic() > self.deadline:
+                raise NotCountable("The wildcards hold more lines than can be counted in the time allowed.")
             line = self.context.line(text, name)
             if isinstance(line, str):
                 ways.append(1)
@@ -209,6 +214,14 @@ class Counter:
             if body is not OPAQUE and not (isinstance(body, tuple) and any(isinstance(item, Access) for item in body)):
                 return self.spelled(body, state)
         raise TooHard
+
+
+def _distinct(collection: Collection) -> Iterable[str]:
+    """The texts that can be drawn, each once."""
+    if isinstance(collection.distinct, range):
+        return collection.values.all()
+    wanted = set(collection.distinct)
+    return (text for index, text in enumerate(collection.values.all()) if index in wanted)
 
 
 def _with(state: State, values: Mapping[str, Body]) -> State:

@@ -6,9 +6,8 @@ import shutil
 from pathlib import Path
 
 from lib_lora_train.files import atomic
+from lib_lora_train.files import card as cards
 from lib_lora_train.train.config import TrainConfig
-
-SD_VERSIONS = {"sd1": "SD1", "sd2": "SD2", "sdxl": "SDXL"}
 
 
 def write_card(lora: Path, config: TrainConfig, family: str, summary: str, preview: Path | None) -> None:
@@ -18,16 +17,9 @@ def write_card(lora: Path, config: TrainConfig, family: str, summary: str, previ
     """
     card = lora.with_suffix(".json")
     if not card.exists():
+        save = config.save
         atomic.write_json(
-            card,
-            {
-                "description": config.save.comment,
-                "sd version": SD_VERSIONS[family],
-                "activation text": config.trigger_prompt,
-                "preferred weight": config.save.preferred_weight,
-                "negative text": "",
-                "notes": summary,
-            },
+            card, cards.fields(family, config.trigger_prompt, save.preferred_weight, save.comment, summary)
         )
     if preview and preview.exists():
         with preview.open("rb") as source, atomic.replacing(lora.with_suffix(".png")) as target:

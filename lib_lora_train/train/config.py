@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from lib_lora_train.files.roots import safe_name
-from lib_lora_train.train import options
+from lib_lora_train.train import notify, options
 from lib_lora_train.train.errors import ConfigError
 from lib_lora_train.train.options import option
 from lib_lora_train.train.sections import (
@@ -37,6 +37,9 @@ class TrainConfig:
     class_word: str = option("", "What the subject is, such as `man`; trigger and class together start the prompt.")
     seed: int = option(1234, "Everything drawn at random follows from it.", low=0, high=2**63 - 1)
     preset: str = option("", "The preset that this run started from.", advanced=True)
+    expert: bool = option(
+        False, "Let settings pass that hardly ever make sense: larger ranks, any learning rate.", advanced=True
+    )
     base: BaseConfig = field(default_factory=BaseConfig)
     dataset: DatasetConfig = field(default_factory=DatasetConfig)
     adapter: AdapterConfig = field(default_factory=AdapterConfig)
@@ -63,9 +66,12 @@ class TrainConfig:
                 f"and dataset.bucket_max ({self.dataset.bucket_max} px)."
             )
         rate = self.optimizer.learning_rate
-        if self.optimizer.name not in ADAPTIVE and self.optimizer.name != "Adafactor" and rate > 0.1:
+        if self.log.notify:
+            notify.checked(self.log.notify)
+        bold = self.optimizer.name not in ADAPTIVE and self.optimizer.name != "Adafactor" and rate > 0.1
+        if bold and not self.expert:
             raise ConfigError(
-                f"optimizer.learning_rate = {rate:g} is made for DAdaptAdam and Prodigy; {self.optimizer.name} would destroy the LoRA in a few steps: try 0.0001."
+                f"optimizer.learning_rate = {rate:g} is made for DAdaptAdam and Prodigy; {self.optimizer.name} would destroy the LoRA in a few steps: try 0.0001. If you mean it, set expert = true."
             )
 
     @property
@@ -81,7 +87,7 @@ def known() -> dict[str, options.Declared]:
 
 def from_values(values: Mapping[str, Any]) -> TrainConfig:
     """A checked config from nested plain values. Raises ConfigError."""
-    return options.build(TrainConfig, values)
+    return options.build(TrainConfig, values, expert=values.get("expert") is True)
 
 
 def to_values(config: TrainConfig) -> dict[str, Any]:

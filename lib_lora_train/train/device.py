@@ -30,6 +30,10 @@ class Device:
         """The most bytes of card memory in use so far; 0 without a card."""
         return torch.cuda.max_memory_allocated(self.torch) if self.torch.type == "cuda" else 0
 
+    def reserved_memory(self) -> int:
+        """The most bytes of card memory that torch has taken from the system so far; 0 without a card."""
+        return torch.cuda.max_memory_reserved(self.torch) if self.torch.type == "cuda" else 0
+
     def name(self) -> str:
         return torch.cuda.get_device_name(self.torch) if self.torch.type == "cuda" else self.torch.type.upper()
 
@@ -77,6 +81,38 @@ def _best(kind: str) -> str:
 def is_not_deterministic(error: BaseException) -> bool:
     """Whether `error` says that a kernel has no deterministic form."""
     return "deterministic" in str(error)
+
+
+LOST = (
+    "unspecified launch failure",
+    "device-side assert",
+    "illegal memory access",
+    "illegal instruction",
+    "misaligned address",
+    "uncorrectable ECC",
+    "driver shutting down",
+    "launch timed out",
+    "GPU is lost",
+    "all CUDA-capable devices are busy or unavailable",
+    "CUBLAS_STATUS_EXECUTION_FAILED",
+    "CUDNN_STATUS_EXECUTION_FAILED",
+)
+"""The driver's words after which no further work on the card is possible in this process."""
+
+
+def is_lost(error: BaseException) -> bool:
+    """Whether `error` says that the card or its driver has given up."""
+    return any(words in str(error) for words in LOST)
+
+
+def lost_message(error: BaseException) -> str:
+    """What happened to the card and what helps, in order."""
+    first = str(error).strip().splitlines()[0][:160]
+    return (
+        f"The graphics card or its driver gave up ({first}). The last saved state is kept, so resume goes on from it. If it comes again: "
+        "1. take back any overclocking and lower the power limit; 2. update the driver; 3. look at the card's temperature and the power supply; "
+        "4. on Windows, close what else draws on this card."
+    )
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -39,6 +39,12 @@ class OutOfMemory(TrainError):
     exit_code = 4
 
 
+class CardLost(TrainError):
+    """The card or its driver gave up in the middle of the run."""
+
+    exit_code = 1
+
+
 class NotFinite(TrainError):
     """The loss or a gradient is not finite. The weights were not touched by it."""
 

@@ -7,7 +7,7 @@ import json
 import math
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -26,6 +26,8 @@ class EventLog:
     """
 
     path: Path
+    after: Callable[[], None] = lambda: None
+    """Called after each event: a sign of life."""
     _descriptor: int = field(default=-1, init=False)
     _torn: bool = field(default=False, init=False)
 
@@ -42,6 +44,7 @@ class EventLog:
         with contextlib.suppress(OSError):
             written = os.write(self._descriptor, data)
         self._torn = self._torn if written == 0 else written < len(data)
+        self.after()
 
     def close(self) -> None:
         if self._descriptor >= 0:
@@ -59,19 +62,24 @@ def _plain(value: Any) -> Any:
     return value if isinstance(value, (int, str, bool)) or value is None else str(value)
 
 
-def read_events(path: Path, offset: int = 0) -> tuple[list[dict[str, Any]], int]:
-    """The whole events after byte `offset`, and the offset to go on from. Torn and foreign lines are left out."""
+def read_events(path: Path, offset: int = 0, most: int = -1) -> tuple[list[dict[str, Any]], int]:
+    """The whole events after byte `offset`, and the offset to go on from. Torn and foreign lines are left out.
+
+    No more than `most` bytes are read where it is given; a line that is longer than that is passed over.
+    """
     if not path.exists():
         return [], offset
     with path.open("rb") as stream:
         stream.seek(offset)
-        data = stream.read()
+        data = stream.read(most)
     end = data.rfind(b"\n") + 1
+    if not end and len(data) == most:
+        return [], offset + most
     events: list[dict[str, Any]] = []
     for line in data[:end].splitlines():
         try:
             event: Any = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
         if is_table(event) and event.get("kind") in KINDS:
             events.append(event)

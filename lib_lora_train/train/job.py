@@ -4,17 +4,38 @@ from __future__ import annotations
 
 import json
 import stat
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lib_lora_train.files import atomic
+from lib_lora_train.files import atomic, locks
 from lib_lora_train.train import config as configs
 from lib_lora_train.train.errors import StateError
 from lib_lora_train.train.options import is_table
 
 VERSION = 1
 STATUSES = ("queued", "running", "done", "stopped", "paused", "failed")
+MOST_BYTES = 4_000_000
+"""A larger `job.json` was not written by this program."""
+_TYPES: Mapping[str, tuple[type, ...]] = {
+    "version": (int,),
+    "id": (str,),
+    "created": (int, float),
+    "finished": (int, float),
+    "status": (str,),
+    "config": (dict,),
+    "cache": (str,),
+    "accept": (list,),
+    "base": (dict,),
+    "base_stamp": (list,),
+    "process": (dict, type(None)),
+    "exit_code": (int,),
+    "share_card": (bool,),
+    "steps": (int,),
+    "measured": (dict,),
+}
+"""What each field of `job.json` may hold; a field that is not here is left alone."""
 COMMANDS = ("stop", "stop_after_epoch", "pause", "save_now", "sample_now")
 ENDING = ("stop", "stop_after_epoch", "pause")
 
@@ -51,6 +72,11 @@ class Job:
         return self.folder / "log.txt"
 
     @property
+    def lock(self) -> Path:
+        """Held by the trainer while it lives."""
+        return self.folder / ".lock"
+
+    @property
     def state(self) -> Path:
         return self.folder / "state"
 
@@ -65,13 +91,16 @@ class Job:
     def read(self) -> dict[str, Any]:
         """The checked content of `job.json`. Raises StateError when it is missing, broken or from a newer version."""
         try:
+            if self.file.stat().st_size > MOST_BYTES:
+                raise StateError(f"{self.file} is not a job of this program: it is far too long.")
             values: Any = json.loads(self.file.read_text(encoding="utf-8"))
         except FileNotFoundError:
             raise StateError(f"{self.folder} is not a job folder: there is no job.json in it.") from None
-        except (ValueError, OSError) as error:
+        except (ValueError, OSError, RecursionError) as error:
             raise StateError(f"{self.file} cannot be read ({error}); start the run anew with its config.") from error
         if not is_table(values) or not is_table(values.get("config")):
             raise StateError(f"{self.file} is not a job of this program.")
+        _check_fields(self.file, values)
         if values.get("version", 0) > VERSION:
             raise StateError(f"{self.file} was written by a newer version; update this program to resume it.")
         return values
@@ -81,8 +110,9 @@ class Job:
         return configs.from_values(self.read()["config"])
 
     def update(self, **fields: Any) -> None:
-        """Replace fields of `job.json`, whole or not at all."""
-        atomic.write_json(self.file, {**self.read(), **fields})
+        """Replace fields of `job.json`, whole or not at all, one program after the other."""
+        with locks.mutex(self.folder / ".update.lock"):
+            atomic.write_json(self.file, {**self.read(), **fields})
 
     def post(self, command: str) -> None:
         """Ask the trainer to do `command` (one of COMMANDS) at its next step."""
@@ -103,3 +133,22 @@ class Job:
         for command in waiting:
             (self.commands / command).unlink(missing_ok=True)
         return waiting
+
+
+def _check_fields(file: Path, values: Mapping[str, Any]) -> None:
+    """Refuse a file that somebody else changed. The config is checked where it is used."""
+    for name, kinds in _TYPES.items():
+        value: Any = values.get(name)
+        if name in values and (not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds)):
+            raise StateError(
+                f"{file} was changed by hand: {name} cannot be {str(value)[:40]!r}; put it right or delete the job."
+            )
+    if values.get("status", "queued") not in STATUSES:
+        raise StateError(
+            f"{file} was changed by hand: there is no status {str(values['status'])[:40]!r}; put it right or delete the job."
+        )
+    cache = values.get("cache", "")
+    if cache and (not Path(cache).is_absolute() or ".." in Path(cache).parts):
+        raise StateError(
+            f"{file} was changed by hand: cache must be a whole path without '..'; put it right or delete the job."
+        )

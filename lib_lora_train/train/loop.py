@@ -9,12 +9,13 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from statistics import median
 from typing import Any
 
 import torch
 
 from lib_lora_train.files.errors import DiskError
-from lib_lora_train.train import schedule, state
+from lib_lora_train.train import estimate, schedule, state
 from lib_lora_train.train.adapters import Adapter
 from lib_lora_train.train.config import TrainConfig
 from lib_lora_train.train.dataset.epochs import Batch, Plan
@@ -67,6 +68,8 @@ class Run:
     identity: dict[str, Any]
     """What a resumed run is compared with: base, dataset and config."""
     monitor: Monitor = field(init=False)
+    seconds: list[float] = field(default_factory=list, init=False)
+    """Of the newest steps."""
     saved_step: int = field(default=-1, init=False)
     is_updating: bool = field(default=False, init=False)
 
@@ -86,6 +89,16 @@ def train(run: Run) -> None:
     run.results.save_at_last(run.config.name, _last_epoch(run), run.progress.step)
 
 
+def measured(run: Run) -> dict[str, Any]:
+    """What the run took, for the estimates of later ones: the card, its peak in bytes, seconds of a usual step."""
+    context = int(estimate.CONTEXT) if run.device.torch.type == "cuda" else 0
+    return {
+        "card": run.device.name(),
+        "peak_bytes": run.device.reserved_memory() + context,
+        "step_seconds": round(median(run.seconds), 4) if run.seconds else 0.0,
+    }
+
+
 def _last_epoch(run: Run) -> int:
     """The number of the epoch that the last step belonged to."""
     return run.progress.epoch if run.progress.group else run.progress.epoch - 1
@@ -99,6 +112,7 @@ def _train_epoch(run: Run) -> None:
     for group, inputs in zip(todo, run.feed.stream(todo, progress.epoch), strict=True):
         loss, norms = _train_step(run, group, inputs)
         seconds, started = time.monotonic() - started, time.monotonic()
+        run.seconds = [*run.seconds[-99:], seconds]
         _advance(progress, group, loss, len(groups))
         _record(run, loss, norms, seconds, sum(len(batch.items) for batch in group))
         ended = progress.group == 0 or progress.step == run.length.steps

@@ -34,6 +34,10 @@ class Option:
     choices: tuple[str, ...] = ()
     advanced: bool = False
     path: bool = False
+    private: bool = False
+    """Belongs to a person or a machine: never in a preset."""
+    limit: float | None = None
+    """How far an expert may go beyond `high`."""
     on_resume: bool = False
     """May be changed when a run is resumed (it does not change what was already learned)."""
 
@@ -67,10 +71,10 @@ def declared(kind: type, prefix: str = "") -> Iterator[Declared]:
             yield Declared(prefix + field.name, hints[field.name], default, field.metadata[_SPEC])
 
 
-def build(kind: type, values: Mapping[str, Any], prefix: str = "") -> Any:
+def build(kind: type, values: Mapping[str, Any], prefix: str = "", expert: bool = False) -> Any:
     """An instance of the config class from nested plain values (a TOML document), each one checked.
 
-    Raises ConfigError that names the field, the value and what is allowed.
+    An `expert` may go beyond the usual ranges, up to each option's limit. Raises ConfigError that names the field, the value and what is allowed.
     """
     hints = typing.get_type_hints(kind)
     fields = {field.name: field for field in dataclasses.fields(kind)}
@@ -84,9 +88,11 @@ def build(kind: type, values: Mapping[str, Any], prefix: str = "") -> Any:
         if dataclasses.is_dataclass(hints[key]):
             if not isinstance(value, Mapping):
                 raise ConfigError(f"{name} is a section, so it must be written as [{name}] with settings under it.")
-            chosen[key] = build(typing.cast(type, hints[key]), typing.cast("Mapping[str, Any]", value), name + ".")
+            chosen[key] = build(
+                typing.cast(type, hints[key]), typing.cast("Mapping[str, Any]", value), name + ".", expert
+            )
         else:
-            chosen[key] = check(name, value, hints[key], fields[key].metadata[_SPEC])
+            chosen[key] = check(name, value, hints[key], fields[key].metadata[_SPEC], expert)
     return kind(**chosen)
 
 
@@ -95,12 +101,12 @@ def is_table(value: Any) -> TypeGuard[dict[str, Any]]:
     return isinstance(value, dict)
 
 
-def check(name: str, given: Any, kind: Any, spec: Option) -> Any:
+def check(name: str, given: Any, kind: Any, spec: Option, expert: bool = False) -> Any:
     """`given` as the option's type, or ConfigError with the field's name, unit and range."""
     value: Any = _typed(name, given, kind)
     numbers = [value] if isinstance(value, (int, float)) and not isinstance(value, bool) else []
     for number in numbers:
-        low, high = spec.low, spec.high
+        low, high = spec.low, (spec.limit or spec.high) if expert else spec.high
         if not math.isfinite(number) or (low is not None and number < low) or (high is not None and number > high):
             bounds = (
                 f"from {_plain(low)} to {_plain(high)}"
@@ -108,7 +114,10 @@ def check(name: str, given: Any, kind: Any, spec: Option) -> Any:
                 else f"{_plain(low)} or more"
             )
             unit = f" {spec.unit}" if spec.unit else ""
-            raise ConfigError(f"{name} = {_plain(number)}{unit} is out of range: use {bounds}{unit}.")
+            further = (
+                "" if expert or spec.limit is None or number > spec.limit else " If you mean it, set expert = true."
+            )
+            raise ConfigError(f"{name} = {_plain(number)}{unit} is out of range: use {bounds}{unit}.{further}")
     if spec.choices and value is not None:
         words: list[Any] = value if isinstance(value, list) else [value]  # type: ignore[reportUnknownVariableType]
         for word in words:

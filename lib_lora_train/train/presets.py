@@ -16,6 +16,8 @@ from lib_lora_train.train import config as configs
 from lib_lora_train.train import options, toml
 from lib_lora_train.train.errors import ConfigError
 
+SUBJECTS = {"person": "person", "style": "mascot", "thing": "object"}
+"""The preset for each answer to the first page's one question; `jobs.card.made_to_fit` then fits it to the card."""
 SHIPPED = Path(__file__).resolve().parents[2] / "presets"
 
 
@@ -42,6 +44,8 @@ def read(path: Path) -> Preset:
         table = getattr(checked, section) if section else checked
         if entry.option.path and getattr(table, key):
             raise ConfigError(f"{path.name}: {name} is a path, and a preset must not hold paths.")
+        if entry.option.private and getattr(table, key):
+            raise ConfigError(f"{path.name}: {name} is a person's own, and a preset must not hold it.")
     title, words, source = (str(about.get(key, "")) for key in ("title", "about", "source"))
     return Preset(path.stem, title, words, source, values)
 

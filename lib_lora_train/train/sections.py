@@ -99,9 +99,11 @@ class AdapterConfig:
     """What is trained beside the frozen base."""
 
     method: str = option("lora", "Kind of adapter.", choices=("lora",))
-    rank: int = option(32, "Size of the LoRA: about 1.2 MB of file a unit at full width.", low=1, high=1024)
+    rank: int = option(32, "Size of the LoRA: about 1.2 MB of file a unit at full width.", low=1, high=1024, limit=8192)
     alpha: float = option(16.0, "Strength: the update is scaled by alpha / rank.", low=0.001, high=4096)
-    conv_rank: int = option(0, "Rank on 3x3 convolutions; 0 leaves them alone.", low=0, high=1024, advanced=True)
+    conv_rank: int = option(
+        0, "Rank on 3x3 convolutions; 0 leaves them alone.", low=0, high=1024, limit=8192, advanced=True
+    )
     conv_alpha: float = option(1.0, "Alpha on convolutions.", low=0.001, high=4096, advanced=True)
     rslora: bool = option(False, "Scale by alpha / sqrt(rank) (rsLoRA).", advanced=True)
     dropout: float = option(0.0, "Share of an adapter's inputs dropped.", low=0.0, high=0.9, advanced=True)
@@ -274,3 +276,10 @@ class LogConfig:
     """What is written down beside events.jsonl."""
 
     tensorboard: bool = option(True, "Write TensorBoard scalars under kohya's names.", on_resume=True)
+    notify: str = option(
+        "",
+        "Address (https://…) that is told when the run ends: one POST of JSON with name, status and sentence.",
+        advanced=True,
+        private=True,
+        on_resume=True,
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import faulthandler
+import os
 import signal
 import sys
 import time
@@ -11,12 +12,17 @@ import traceback
 from pathlib import Path
 
 from lib_lora_train.errors import LoraLoopError
-from lib_lora_train.train.errors import ConfigError, OutOfMemory, Stopped
+from lib_lora_train.files import locks, processes
+from lib_lora_train.train import card_lock, notify
+from lib_lora_train.train import log as logs
+from lib_lora_train.train.errors import CardLost, ConfigError, OutOfMemory, Stopped
 from lib_lora_train.train.events import EventLog
 from lib_lora_train.train.job import Job
 
 UNKNOWN = 1
 """Exit code of a fault that has no sentence of its own."""
+SILENCE_S = 300.0
+"""A trainer without an event for so long writes its stacks into the log: it may be hung."""
 
 
 def main(arguments: list[str]) -> int:
@@ -25,31 +31,33 @@ def main(arguments: list[str]) -> int:
     if hasattr(signal, "SIGUSR1"):  # a hung trainer shows its stack in the log when it is asked
         faulthandler.register(signal.SIGUSR1)
     job = Job(Path(arguments[0]).resolve())
-    log = EventLog(job.events).open()
-    try:
-        return _run(job, log)
-    finally:
-        log.close()
-
-
-def _run(job: Job, log: EventLog) -> int:
-    from filelock import FileLock, Timeout
-
-    try:
-        with FileLock(job.folder / ".lock", timeout=0):
-            return _locked(job, log)
-    except Timeout:
+    log = EventLog(job.events, after=lambda: _sign_of_life(job)).open()
+    lock = locks.Lock(job.lock)
+    if not lock.acquire({"machine": processes.machine(), "pid": os.getpid()}):
         log.write("warning", name="running", message="This job is running already; the second start was ignored.")
+        log.close()
         return UNKNOWN
+    try:
+        return _locked(job, log)
+    finally:
+        faulthandler.cancel_dump_traceback_later()
+        log.close()
+        lock.release()
+
+
+def _sign_of_life(job: Job) -> None:
+    """After each event: the watch over a hung trainer starts anew (it needs no Python to work), the log stays small."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):  # stderr may be gone, or no file in tests
+        faulthandler.dump_traceback_later(SILENCE_S, file=sys.stderr)
+    logs.rotate(job.log)
 
 
 def _locked(job: Job, log: EventLog) -> int:
-    import psutil
-
     for stop in (signal.SIGINT, signal.SIGTERM):
         signal.signal(stop, lambda *_: job.post("stop"))
+    me = {"pid": os.getpid(), "born": processes.birth(os.getpid()), "machine": processes.machine()}
     try:
-        job.update(status="running", process={"pid": psutil.Process().pid, "started": psutil.Process().create_time()})
+        job.update(status="running", process={**me, "folder": str(job.folder)})
         _train(job, log)
         job.update(status="done", process=None, finished=time.time())
     except Stopped as stopped:
@@ -61,7 +69,17 @@ def _locked(job: Job, log: EventLog) -> int:
         message = f"The trainer failed with a fault that we do not know: {type(error).__name__}: {error}. The log has the details; please report it."
         return _end(job, log, "failed", message, UNKNOWN, type(error).__name__)
     log.write("state", status="done", message="Training is done.")
+    _notify(job, log, "done", "Training is done.")
     return 0
+
+
+def _notify(job: Job, log: EventLog, status: str, message: str) -> None:
+    """Tell the person's address, if there is one; that it did not take it is a warning."""
+    with contextlib.suppress(LoraLoopError):
+        config = job.config()
+        problem = notify.send(config.log.notify, config.name, status, message) if config.log.notify else ""
+        if problem:
+            log.write("warning", name="notify", message=problem)
 
 
 def _end(job: Job, log: EventLog, status: str, message: str, exit_code: int, name: str = "") -> int:
@@ -78,6 +96,7 @@ def _end(job: Job, log: EventLog, status: str, message: str, exit_code: int, nam
         with contextlib.suppress(OSError):
             sys.stderr.write(f"This could not be written down: {error}\n")
             sys.stderr.flush()
+    _notify(job, log, status, message)
     return exit_code
 
 
@@ -89,8 +108,10 @@ def _train(job: Job, log: EventLog) -> None:
     from lib_lora_train.train import device, loop, setup
 
     run = None
+    claim = _claim_card(job, log, card_lock.card() if torch.cuda.is_available() else "")
     try:
         run = setup.prepare(job, log)
+        job.update(steps=run.length.steps)
         log.write(
             "state",
             status="running",
@@ -100,6 +121,7 @@ def _train(job: Job, log: EventLog) -> None:
             epochs=run.length.epochs,
         )
         loop.train(run)
+        job.update(measured=loop.measured(run))
     except LoraLoopError:
         if run is not None:
             loop.remember(run)
@@ -109,6 +131,9 @@ def _train(job: Job, log: EventLog) -> None:
             raise ConfigError(
                 "This card has no deterministic kernel for one of the model's operations: set loop.deterministic = false."
             ) from error
+        if device.is_lost(error):
+            traceback.print_exc()
+            raise CardLost(device.lost_message(error)) from error
         if not device.is_out_of_memory(error):
             raise
         if run is not None:
@@ -118,3 +143,31 @@ def _train(job: Job, log: EventLog) -> None:
         if run is not None:
             run.feed.close()
             run.scalars.close()
+        claim.release()
+
+
+def _claim_card(job: Job, log: EventLog, card: str) -> locks.Lock:
+    """Take the card's lock, waiting for whoever has it and saying so; free the host's memory. Raises Stopped.
+
+    A job that shares the card does not wait. Without a card there is nothing to take.
+    """
+    nothing, said = locks.Lock(job.folder / ".card.lock"), False
+    if not card:
+        return nothing
+    try:
+        claim = card_lock.lock(card)
+    except OSError as error:  # a lock that cannot be had must not keep a person from training
+        log.write("warning", name="card_lock", message=f"The card cannot be locked against other programs ({error}).")
+        return nothing
+    while not (job.read().get("share_card") or card_lock.take(claim, f"training {job.config().name}", job.folder)):
+        if not said:
+            said = True
+            log.write("state", status="waiting", message=card_lock.busy_sentence(card))
+        if job.is_asked_to_stop():
+            job.take()
+            raise Stopped("The run was stopped while it waited for the card; resume goes on from there.")
+        time.sleep(1.0)
+    still_used = card_lock.ask_to_free(card)
+    if still_used:
+        log.write("warning", name="host_memory", message=still_used)
+    return claim

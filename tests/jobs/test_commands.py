@@ -195,16 +195,24 @@ def test_status_lists_all_jobs(home: Path, workshop: Workshop, tmp_path: Path) -
 
 
 def test_a_pid_used_again_by_another_program_is_not_the_trainer(workshop: Workshop, jobs: Path) -> None:
+    from lib_lora_train.files import processes
     from lib_lora_train.jobs import process, status_command
 
     job = workshop.job(jobs)
-    job.update(status="running", process={"pid": os.getpid(), "started": 1.0})
-    assert not process.is_running(job) and status_command.describe(job)["status"] == "interrupted"
-    import psutil
-
-    job.update(process={"pid": os.getpid(), "started": psutil.Process().create_time()})
-    assert process.is_running(job)
-    assert process._start_time_without_psutil(os.getpid()) == pytest.approx(psutil.Process().create_time(), abs=2)
-    for broken in ({"pid": "x", "started": 1.0}, {"pid": 1}, None):
-        job.update(process=broken)
-        assert not process.is_running(job)
+    sleeper = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)", str(job.folder)])
+    born = processes.birth(sleeper.pid)
+    assert born
+    right = process.record(job, sleeper.pid, born)
+    job.update(status="running", process=right)
+    assert process.is_running(job) and status_command.describe(job)["status"] == "running"
+    wrong = ({"born": born + "1"}, {"pid": os.getpid()}, {"folder": str(jobs)}, {"machine": "another"}, {"pid": "x"})
+    for part in wrong:
+        job.update(process={**right, **part})
+        assert not process.is_running(job) and status_command.describe(job)["status"] == "interrupted", part
+    job.update(process=process.record(job, os.getpid(), processes.birth(os.getpid()) or ""))
+    assert not process.is_running(job), "a living process that was not started for this job"
+    sleeper.kill()
+    job.update(process=right)
+    sleeper.poll()
+    assert not process.is_running(job)  # also while nobody has waited for it
+    sleeper.wait()

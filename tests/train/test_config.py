@@ -21,6 +21,7 @@ NUMBERS = some.floats(-1e9, 1e9, allow_nan=False)
 LIMITED = {
     # What depends on other options is kept where no two of them can clash.
     "name": some.from_regex(r"[a-z]{1,12}", fullmatch=True),
+    "log.notify": some.sampled_from(["", "https://example.org/hook"]),
     "adapter.unet": some.just(True),
     "dataset.resolution": some.integers(256, 1024),
     "dataset.bucket_min": some.integers(64, 256),
@@ -77,7 +78,12 @@ def test_every_option_is_reached_by_set() -> None:
         value = entry.option.choices[-1] if entry.option.choices else {bool: "true", str: "x"}.get(entry.type, "")
         if not value:
             value = "a=1" if typing.get_origin(entry.type) is dict else str(entry.option.high or 1)
-        low_enough = {"optimizer.learning_rate": "0.01", "dataset.bucket_min": "128", "dataset.resolution": "768"}
+        low_enough = {
+            "optimizer.learning_rate": "0.01",
+            "dataset.bucket_min": "128",
+            "dataset.resolution": "768",
+            "log.notify": "http://a/b",
+        }
         word = f"{name}={low_enough.get(name, value)}"
         changed = configs.changes(configs.from_values({}), configs.from_values(configs.assignments([word])))
         default = value == str(entry.default).lower() or value == entry.default

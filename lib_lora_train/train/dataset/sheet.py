@@ -113,7 +113,7 @@ def _card(
     verdict = cell.verdict if isinstance(cell, PhotoReport) else "error"
     pen.draw.rectangle((left, top, left + PICTURE_PX - 1, top + PICTURE_PX + TEXT_PX - 1), fill=_CARD, outline=_LINE)
     if isinstance(cell, PhotoReport):
-        sheet.paste(_picture(cell, config), corner)
+        sheet.paste(picture(cell, config), corner)
         texts = _texts(cell)
     else:
         pen.write(
@@ -139,7 +139,7 @@ def _texts(cell: PhotoReport) -> list[str]:
     return [photo.name, size, *([marks] if marks else []), *caption]
 
 
-def _picture(cell: PhotoReport, config: DatasetConfig) -> Image.Image:
+def picture(cell: PhotoReport, config: DatasetConfig) -> Image.Image:
     """The whole photo in a square, what is cut off dimmed, the crop framed."""
     square = Image.new("RGB", (PICTURE_PX, PICTURE_PX), _LINE)
     try:

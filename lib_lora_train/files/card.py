@@ -1,0 +1,47 @@
+"""The WebUI's card of a LoRA: a JSON file and a preview picture beside it, under the same name."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, cast
+
+SD_VERSIONS = {"sd1": "SD1", "sd2": "SD2", "sdxl": "SDXL"}
+COMPANIONS = (
+    ".json",
+    ".png",
+    ".jpg",
+    ".jpeg",
+    ".webp",
+    ".preview.png",
+    ".preview.jpg",
+    ".preview.webp",
+    ".civitai.info",
+)
+"""Endings of the files that belong to `NAME.safetensors`."""
+
+
+def fields(family: str, trigger: str, weight: float, description: str = "", notes: str = "") -> dict[str, Any]:
+    """What the card editor writes."""
+    return {
+        "description": description,
+        "sd version": SD_VERSIONS.get(family, "Unknown"),
+        "activation text": trigger,
+        "preferred weight": weight,
+        "negative text": "",
+        "notes": notes,
+    }
+
+
+def read(lora: Path) -> dict[str, Any]:
+    """The card beside a LoRA file, or an empty one; a broken card counts as none."""
+    try:
+        values: Any = json.loads(lora.with_suffix(".json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return cast("dict[str, Any]", values) if isinstance(values, dict) else {}
+
+
+def companions(lora: Path) -> list[Path]:
+    """The files beside `NAME.safetensors` that belong to it."""
+    return [path for path in (lora.with_name(lora.stem + ending) for ending in COMPANIONS) if path.is_file()]

@@ -1,0 +1,130 @@
+"""One grid from plan to page: what a renderer's owner (the command line, a WebUI's script) calls."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from lib_lora_train.grid import compose, numbers, render, scores, scoring
+from lib_lora_train.grid.discover import Run
+from lib_lora_train.grid.layout import Layout, Look, Sheet
+from lib_lora_train.grid.manifest import Done, Manifest
+from lib_lora_train.grid.page import build
+from lib_lora_train.grid.page.build import Findings
+from lib_lora_train.grid.plan import Plan
+from lib_lora_train.grid.recommend import recommend
+from lib_lora_train.grid.render import Estimate, Renderer
+from lib_lora_train.grid.scores import Score, Scorer
+
+PUBLISH_EVERY_S = 3.0
+_WORDS = {
+    "width": "",
+    "height": "",
+    "steps": "{} steps",
+    "cfg_scale": "CFG {}",
+    "sampler_name": "{}",
+    "scheduler": "{}",
+    "clip_skip": "clip skip {}",
+}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a grid made."""
+
+    page: Path
+    sheets: tuple[Path, ...]
+    failures: int
+    findings: Findings
+
+
+@dataclass
+class Session:
+    """A plan in its folder. The page is there from the first picture on, the sheets at the end."""
+
+    plan: Plan
+    run: Run
+    folder: Path
+    look: Look = field(default_factory=Look)
+    manifest: Manifest = field(init=False)
+    _scores: Mapping[str, Score] = field(default_factory=lambda: dict[str, Score](), init=False)
+    _scorer: str = field(default="", init=False)
+    _published: float = field(default=0.0, init=False)
+
+    def __post_init__(self) -> None:
+        self.manifest = Manifest.open(self.folder)
+
+    @property
+    def subtitle(self) -> str:
+        """Checkpoints and settings in one line."""
+        request = self.plan.request
+        width, height = self.plan.size
+        varied = {axis.name for axis in request.axes}
+        words = [
+            _WORDS.get(name, f"{name} {{}}").format(value)
+            for name, value in request.settings.items()
+            if name not in varied
+        ]
+        checkpoints = ", ".join(checkpoint.name for checkpoint in request.checkpoints)
+        return "  ·  ".join([checkpoints, f"{width} x {height}", *filter(None, words)])
+
+    def layout(self) -> Layout:
+        """The sheets as they will be."""
+        return Layout(self.plan, self.look, build.figures_of(self.plan, self.findings()))
+
+    def estimate(self) -> Estimate:
+        """What the grid will take. Raises DiskError when it does not fit on the disk."""
+        found = render.estimate(self.plan, self.manifest, self.sheets(), self.look.format)
+        render.require_space(found, self.manifest)
+        return found
+
+    def sheets(self) -> Sequence[Sheet]:
+        """Every sheet and its size."""
+        return self.layout().sheets()
+
+    def findings(self) -> Findings:
+        """The numbers there are, and what they speak for."""
+        epochs = self.plan.request.epochs
+        losses = numbers.losses(epochs, self.run.job)
+        standings = scores.standings(self.plan, self._scores)
+        return Findings(losses, standings, recommend(epochs, standings, losses, self._scorer), self._scorer)
+
+    def draw(self, renderer: Renderer, told: Callable[[Done, int, int], None], most: int = 8) -> int:
+        """Draw what is missing, publishing now and then. Returns the number of failures."""
+
+        def record(done: Done, count: int, total: int) -> None:
+            if time.monotonic() - self._published > PUBLISH_EVERY_S:
+                self.publish()
+            told(done, count, total)
+
+        self.publish()
+        try:
+            return render.draw_missing(self.plan, self.manifest, renderer, record, most)
+        finally:
+            self.publish()  # also after Ctrl+C, so that the page shows what there is
+
+    def score(self, scorer: Scorer, photos: Sequence[Path], told: Callable[[int, int], None]) -> None:
+        """Measure every picture. Raises DiskError."""
+        self._scores = scoring.score_all(self.plan, self.manifest, scorer, photos, told)
+        self._scorer = scorer.name
+
+    def publish(self) -> Path:
+        """Write the page, `manifest.json` and `cells.csv` as things stand. Raises DiskError."""
+        findings = self.findings()
+        self.manifest.export(self.plan, {"run": self.run.name, "recommendation": findings.recommendation.sentence})
+        page = build.write(self.plan, self.manifest, findings, self.subtitle)
+        self._published = time.monotonic()
+        return page
+
+    def finish(self) -> Outcome:
+        """Write the page and the sheets. Raises DiskError."""
+        page, findings = self.publish(), self.findings()
+        found = findings.recommendation
+        words = compose.Words(
+            self.run.name, (self.subtitle, found.grounds[0] if found.epoch is not None else ""), found.epoch
+        )
+        sheets = compose.write_sheets(self.layout(), self.manifest, words)
+        failures = sum(1 for cell in self.plan.cells if self.manifest.picture(cell.key) is None)
+        return Outcome(page, tuple(sheets), failures, findings)

@@ -1,0 +1,195 @@
+"""The hooks of the WebUI, in the order in which it calls them. The script in `scripts/` only forwards to here."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from lib_lora_train.host import drawing, infotext, parts, settings
+from lib_lora_train.host.finding import find
+from lib_lora_train.host.request import Request
+from lib_lora_train.host.shots import HIRES, HIRES_NEGATIVE, Shot
+from lib_lora_train.host.webui import WebUI
+from lib_lora_train.prompt import NEGATIVE, POSITIVE
+from lib_lora_train.prompt.syntax import DEFAULT_SYNTAX, is_plain
+
+log = logging.getLogger("lora_loop")
+NOTES = "LoRA Loop notes"
+REWRITTEN = (
+    "Another extension has changed the prompts after LoRA Loop drew them; the pictures follow that extension. "
+    "Switch one of the two off."
+)
+
+
+class Refusal(dict[str, Any]):
+    """Overrides that stop the job. Hooks cannot: the WebUI prints their exceptions and goes on with the raw prompt. But
+    the first thing that it does after `before_process`, outside of any hook, is to look through the overrides."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__()
+        self.error = error
+
+    def keys(self) -> Any:
+        """Raises the error, which the WebUI then shows in the page and answers to the API."""
+        raise self.error
+
+    items = values = __iter__ = keys
+
+
+def before_process(p: Any, arguments: Sequence[Any]) -> None:
+    """Draw the whole job, and make it in parts where images need different settings."""
+    mine = parts.own_of(p)
+    if mine is not None and mine.part:
+        return
+    if mine is not None:
+        _undo(p, mine)
+    p.lora_loop = mine = parts.Own(id(p))
+    try:
+        request = Request.read(arguments)
+        if request.enabled and not (_is_plain(p) and request.mode != "combinatorial" and not request.fixed_seed):
+            _prepare(find(), p, request)
+    except Exception as error:
+        _keep(p, mine, "override_settings", "n_iter")
+        p.override_settings, p.n_iter = Refusal(error), 0
+
+
+def _is_plain(p: Any) -> bool:
+    """Whether nothing in the job's texts can be ours, so that even an unknown WebUI has nothing to lose."""
+    texts: list[Any] = [
+        getattr(p, name, "") or "" for name in ("prompt", "negative_prompt", "hr_prompt", "hr_negative_prompt")
+    ]
+    lines = [line for text in texts for line in (text if drawing.is_list(text) else [text])]
+    return not p.styles and all(is_plain(str(line), DEFAULT_SYNTAX) for line in lines)
+
+
+def _prepare(host: WebUI, p: Any, request: Request) -> None:
+    job = drawing.Drawing(host, p, request, drawing.expander(host)).job()
+    made = parts.planned(host, p, job.shots, job.batch_size)
+    notes = [note for note in (*job.notes, made.words() if job.touched else "") if note]
+    for note in notes:
+        _say(host, p, note)
+    if not job.touched and not request.fixed_seed:
+        p.lora_loop.notes = notes
+        return
+    finished = parts.own(host, p, job.shots, made.words())
+    finished.notes = notes
+    if made.is_simple and not any(shot.batch_values for shot in job.shots):
+        _keep(p, finished, "n_iter", "batch_size", "seed", "subseed")
+        p.batch_size, p.n_iter = made.parts[0].batch_size, made.parts[0].batches
+    else:
+        finished.results = parts.make(host, p, job.shots, made)
+        for note in finished.results.notes:
+            host.say(p, note)
+        _keep(p, finished, "n_iter", "seed", "subseed", "do_not_save_grid", "override_settings", "init")
+        p.init = _nothing
+        p.override_settings = dict(p.override_settings)
+        host.keep_loaded(p)
+    p.seed, p.subseed = job.shots[0].seed, job.shots[0].subseed
+    p.lora_loop = finished
+
+
+def process(p: Any) -> None:
+    """Fill the WebUI's lists: what each image is made of. A job whose parts are made makes nothing more."""
+    mine = parts.own_of(p)
+    if mine is None:
+        return
+    if not mine.shots:
+        _settle(p, p.all_seeds)
+        return
+    shots = mine.shots
+    p.all_prompts = _all(shots, POSITIVE)
+    p.all_negative_prompts = _all(shots, NEGATIVE)
+    p.all_seeds = [shot.seed for shot in shots]
+    p.all_subseeds = [shot.subseed for shot in shots]
+    p.main_prompt, p.main_negative_prompt = p.all_prompts[0], p.all_negative_prompts[0]
+    if getattr(p, "enable_hr", False):
+        p.all_hr_prompts, p.all_hr_negative_prompts = _all(shots, HIRES), _all(shots, HIRES_NEGATIVE)
+    if mine.results is not None:
+        p.n_iter = 0
+        p.do_not_save_grid = True
+    else:
+        p.extra_generation_params = {**p.extra_generation_params, **mine.fields}
+        _settle(p, p.all_seeds)
+
+
+def before_process_batch(p: Any) -> None:
+    """Mend the WebUI's record of hires prompts, which is that of the first batch for all; notice rewritten lists."""
+    mine = parts.own_of(p)
+    if mine is None or not mine.shots or mine.results is not None:
+        return
+    if getattr(p, "enable_hr", False):
+        for key, role, base in (
+            ("Hires prompt", HIRES, POSITIVE),
+            ("Hires negative prompt", HIRES_NEGATIVE, NEGATIVE),
+        ):
+            p.extra_generation_params[key] = infotext.by_image(
+                [shot.texts[role] if shot.texts[role] != shot.texts[base] else None for shot in mine.shots]
+            )
+    _notice(p, mine)
+
+
+def postprocess(p: Any, processed: Any) -> None:
+    """Hand over what the parts made, and leave the job as it was given to us."""
+    mine = parts.own_of(p)
+    if mine is None or mine.part:
+        return
+    if mine.results is not None:
+        p.do_not_save_grid = mine.before["do_not_save_grid"]
+        parts.hand_over(find(), p, processed, mine)
+    if mine.notes:  # the API's answer has no other place for them
+        processed.extra_generation_params = {**processed.extra_generation_params, NOTES: mine.notes}
+    _undo(p, mine)
+
+
+def pasted(parameters: dict[str, Any]) -> None:
+    """A picture's settings are put back into the page."""
+    infotext.paste(parameters, str(find().option(settings.PASTE.name, "resolved")))
+
+
+def _settle(p: Any, seeds: Sequence[int]) -> None:
+    """Where pictures shall be made again bit for bit, the noise with which the WebUI reads a given picture follows the
+    seed, and not whatever was drawn before."""
+    if hasattr(p, "init_images") and find().option(settings.EXACT.name, False):
+        find().seed_everything(int(seeds[0]))
+
+
+def _notice(p: Any, mine: parts.Own) -> None:
+    number, size = p.iteration, p.batch_size
+    expected = mine.shots[number * size : (number + 1) * size]
+    texts = [shot.texts[POSITIVE] for shot in expected]
+    if not mine.told and (list(p.prompts) != texts or p.all_prompts != _all(mine.shots, POSITIVE)):
+        mine.told = True
+        _say(find(), p, REWRITTEN)
+
+
+def _all(shots: Iterable[Shot], role: str) -> list[str]:
+    return [shot.texts[role] for shot in shots]
+
+
+def _say(host: WebUI, p: Any, text: str) -> None:
+    log.info(text)
+    host.say(p, f"LoRA Loop: {text}")
+
+
+def _nothing(*_: Any, **__: Any) -> None:
+    """In the place of `p.init` where nothing is to be made: no picture is read, no latent encoded."""
+
+
+_ABSENT = object()
+
+
+def _keep(p: Any, mine: parts.Own, *names: str) -> None:
+    """Remember attributes of the job."""
+    for name in names:
+        mine.before.setdefault(name, p.__dict__.get(name, _ABSENT))
+
+
+def _undo(p: Any, mine: parts.Own) -> None:
+    """Give the job back what `_keep` remembered."""
+    for name, value in mine.before.items():
+        if value is _ABSENT:
+            p.__dict__.pop(name, None)
+        else:
+            setattr(p, name, value)
+    del p.lora_loop

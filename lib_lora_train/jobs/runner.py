@@ -1,0 +1,227 @@
+"""Runs the queue: one job after the other, in a process that outlives the page.
+
+A trainer goes on without its runner; a runner that is started anew finds it and waits for its end. Everything that a
+runner knows is on disk, so it may be killed at any time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from lib_lora_train.environment.launch import trainer_command
+from lib_lora_train.errors import LoraLoopError
+from lib_lora_train.files import atomic, locks, processes
+from lib_lora_train.jobs import control, process, queue
+from lib_lora_train.jobs import report as reports
+from lib_lora_train.jobs.queue import Entry, Outcome
+from lib_lora_train.train import log as logs
+from lib_lora_train.train.errors import ConfigError
+from lib_lora_train.train.job import Job
+
+MODULE = "lib_lora_train.jobs.runner"
+HUNG_S = 3600.0
+"""A job of the queue without an event for so long is ended, so that the others have their turn."""
+BROKEN = 3
+"""Exit code of a job whose folder cannot be used."""
+Tell = Callable[[str], None]
+
+
+def lock_file(home: Path) -> Path:
+    """Held by the runner of a home while it lives."""
+    return queue.folder(home) / "runner.lock"
+
+
+def is_running(home: Path) -> bool:
+    """Whether a runner works in this home."""
+    return locks.is_held(lock_file(home))
+
+
+def start(home: Path) -> bool:
+    """Start a runner in a process of its own unless one works here already; whether one was started.
+
+    Its words go to `queue/log.txt`. Raises TrainerEnvironmentError when the trainer's packages are missing.
+    """
+    if is_running(home):
+        return False
+    command, variables = trainer_command(home, MODULE, [str(home)])
+    windows_group = getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0) | getattr(subprocess, "CREATE_NO_WINDOW", 0)
+    queue.folder(home).mkdir(parents=True, exist_ok=True)
+    log = queue.folder(home) / "log.txt"
+    logs.rotate(log)
+    with log.open("ab") as words:
+        subprocess.Popen(
+            command,
+            env=variables,
+            cwd=home,
+            stdin=subprocess.DEVNULL,
+            stdout=words,
+            stderr=words,
+            start_new_session=not windows_group,
+            creationflags=windows_group,
+        )
+    return True
+
+
+def main(arguments: list[str]) -> int:
+    """Run the queue of the home `arguments[0]` to its end."""
+
+    def say(line: str) -> None:
+        with contextlib.suppress(OSError):
+            sys.stderr.write(line + "\n")
+            sys.stderr.flush()
+
+    def leave(_number: int, _frame: object) -> None:
+        sys.exit(0)  # the trainer goes on; the next runner finds it
+
+    signal.signal(signal.SIGTERM, leave)
+    try:
+        Runner(Path(arguments[0]), say).run()
+    except LoraLoopError as error:
+        say(str(error))
+        return error.exit_code
+    return 0
+
+
+@dataclass
+class Runner:
+    """Works through the queue of `home`. `tell` gets a sentence for each turn of events."""
+
+    home: Path
+    tell: Tell
+    poll_s: float = 0.5
+    hung_s: float = HUNG_S
+    _lock: locks.Lock = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self._lock = locks.Lock(lock_file(self.home))
+
+    def run(self) -> Path | None:
+        """Until nothing is left to start; gives the report's file, None when no job ended.
+
+        A job whose time has not come is waited for. Raises ConfigError when a runner works here already.
+        """
+        if not self._lock.acquire({"pid": os.getpid(), "machine": processes.machine()}):
+            told = locks.facts(self._lock.path)
+            raise ConfigError(
+                f"The queue is being worked on already, by process {told.get('pid', '?')} on {told.get('machine', '?')}."
+            )
+        try:
+            self._work()
+            return self._report()
+        finally:
+            self._lock.release()
+
+    def _work(self) -> None:
+        said = ""
+        while (found := queue.read(self.home)).entries:
+            entry = self._adopted(found.entries) or (None if found.paused else found.next(time.time()))
+            if entry is not None:
+                outcome = self._one(entry)
+                self._over(outcome)
+                continue
+            if found.paused:
+                self.tell("The queue is paused; its jobs keep their order.")
+                return
+            soonest = min(one.start_at or 0.0 for one in found.entries)
+            words = f"Waiting until {time.strftime('%Y-%m-%d %H:%M', time.localtime(soonest))}."
+            if words != said:
+                self.tell(words)
+            said = words
+            time.sleep(self.poll_s)
+
+    def _adopted(self, entries: tuple[Entry, ...]) -> Entry | None:
+        """A job of the queue that runs already: a runner before this one started it, or a person."""
+        for entry in entries:
+            with contextlib.suppress(LoraLoopError):
+                if process.is_running(queue.job_of(self.home, entry.job)):
+                    return entry
+        return None
+
+    def _one(self, entry: Entry) -> Outcome:
+        """Start a job, or go on with it, and wait for its end."""
+        began = time.time()
+        queue.bring_first(self.home, entry.job)
+        try:
+            job = queue.job_of(self.home, entry.job)
+            job.read()
+        except LoraLoopError as error:
+            return Outcome(entry.job, "failed", BROKEN, str(error), began, time.time())
+        child = None
+        if process.is_running(job):
+            self.tell(f"{entry.job} is running already and is waited for.")
+        elif process.status(job) == "done":
+            return Outcome(entry.job, "done", 0, "It was done already.", began, time.time())
+        else:
+            try:
+                child = process.start(job, self.home)
+            except (LoraLoopError, OSError) as error:
+                code = error.exit_code if isinstance(error, LoraLoopError) else 1
+                with contextlib.suppress(LoraLoopError, OSError):
+                    job.update(status="failed", process=None, exit_code=code)
+                return Outcome(entry.job, "failed", code, str(error), began, time.time())
+            self.tell(f"{entry.job} started.")
+        self._watch(job, child)
+        return self._outcome(job, child, began)
+
+    def _watch(self, job: Job, child: subprocess.Popen[bytes] | None) -> None:
+        """Wait for the trainer's end; one that is hung shows its stack and is ended."""
+        asked_at = 0.0
+        while process.is_running(job) if child is None else child.poll() is None:
+            logs.rotate(job.log)
+            silent = control.silence(job)
+            if silent > self.hung_s and not asked_at:
+                asked_at = time.monotonic()
+                self.tell(f"{job.folder.name} is not responding; its stack is in the log, and it is ended.")
+                process.show_stack(job)
+            if asked_at and time.monotonic() - asked_at > 1.0:
+                process.kill(job)
+                asked_at = time.monotonic()
+            time.sleep(self.poll_s)
+
+    def _outcome(self, job: Job, child: subprocess.Popen[bytes] | None, began: float) -> Outcome:
+        status = process.status(job)
+        if status == "interrupted":
+            control.sign_off(job, child.returncode if child is not None else None)
+        values = job.read()
+        code = (
+            0
+            if status == "done"
+            else values.get("exit_code", 1)
+            if status == "failed"
+            else 6
+            if status in ("stopped", "paused")
+            else 1
+        )
+        return Outcome(job.folder.name, status, int(code), reports.last_message(job), began, time.time())
+
+    def _over(self, outcome: Outcome) -> None:
+        """Write down an end. A paused job keeps its place, and the queue waits with it."""
+        self.tell(f"{outcome.job}: {outcome.status}. {outcome.message}")
+        if outcome.status == "paused":
+            queue.pause(self.home)
+            return
+        left = queue.finish(self.home, outcome)
+        if outcome.status not in ("done", "stopped") and not left.keep_going and left.entries:
+            self.tell("The queue is paused, as it is to stop after a failure.")
+            queue.pause(self.home)
+
+    def _report(self) -> Path | None:
+        """The report of all that ended since the last one, written when the queue is empty."""
+        found = queue.read(self.home)
+        if found.entries or not found.done:
+            return None
+        name = time.strftime("%Y%m%d-%H%M%S")
+        path = queue.folder(self.home) / "reports" / f"{name}.md"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        atomic.write_text(path, reports.document(self.home, found.done))
+        queue.forget_done(self.home)
+        self.tell(f"The queue is done; its report is {path}.")
+        return path

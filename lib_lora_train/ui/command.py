@@ -1,0 +1,140 @@
+"""`ui`: the Train tab without a WebUI, with whichever generation of gradio this Python has."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import ipaddress
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lib_lora_train.environment.errors import TrainerEnvironmentError
+from lib_lora_train.errors import LoraLoopError
+from lib_lora_train.keywords.catalogue import CHECKPOINT, Catalogue, Entry
+
+PORT = 7870
+ROOT = Path(__file__).resolve().parents[2]
+AROUND = """
+window.gradioApp = () => document;
+window.onUiLoaded = (work) => setTimeout(work, 0);
+window.onAfterUiUpdate = () => {};
+window.onOptionsChanged = () => {};
+"""
+"""What our scripts expect of a WebUI."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `ui`."""
+    parser.add_argument("--port", type=int, default=PORT, help=f"default: {PORT}")
+    parser.add_argument(
+        "--listen", metavar="ADDRESS", default="127.0.0.1", help="such as 0.0.0.0 for the whole network"
+    )
+    parser.add_argument("--password", metavar="NAME:WORD", help="ask for it before anything is shown")
+    parser.add_argument("--allow-remote", action="store_true", help="let everyone who reaches the page train")
+    parser.add_argument(
+        "--models",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="DIR",
+        help="where base checkpoints are (default: HOME/models)",
+    )
+    parser.add_argument(
+        "--photos",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="DIR",
+        help="a folder of photos that the page may read",
+    )
+    parser.add_argument("--lora", type=Path, metavar="DIR", help="where finished LoRA files are copied to")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Serve the page until it is interrupted."""
+    try:
+        gradio = importlib.import_module("gradio")
+    except ImportError as error:
+        raise TrainerEnvironmentError(
+            f"The page needs gradio ({error}); install it with '{sys.executable} -m pip install gradio==4.40.0', "
+            "or start this with the WebUI's own Python."
+        ) from error
+    password = tuple(options.password.partition(":")[::2]) if options.password else None
+    if password is not None and not all(password):
+        raise LoraLoopError("--password: write it as NAME:WORD.")
+    host: Any = importlib.import_module("lib_lora_train.host")
+    alone = Alone(options)
+    host.find = lambda: alone
+    page = _page(gradio)
+    page.queue()
+    page.launch(
+        server_name=options.listen,
+        server_port=options.port,
+        auth=password,
+        quiet=True,
+        show_api=False,
+        prevent_thread_lock=True,
+    )
+    print(f"The page is at http://{options.listen}:{options.port}. Ctrl+C ends it; what trains goes on.", flush=True)
+    page.block_thread()
+    return 0
+
+
+def _page(gradio: Any) -> Any:
+    tab = importlib.import_module("lib_lora_train.ui.train_tab")
+    listen = importlib.import_module("lib_lora_train.ui.events").listen
+    script = (ROOT / "javascript" / "lora_loop_train.js").read_text("utf-8")
+    with gradio.Blocks(title="LoRA Loop", css=(ROOT / "style.css").read_text("utf-8"), analytics_enabled=False) as page:
+        tab.build()
+        listen(page.load, None, script=f"() => {{ {AROUND} {script} }}")
+    return page
+
+
+@dataclass(frozen=True, eq=False)
+class Alone:
+    """No WebUI: what the page asks of one, answered from the command line."""
+
+    given: argparse.Namespace
+    name: str = "LoRA Loop"
+
+    @property
+    def data_folder(self) -> Path:
+        """The folder around the home."""
+        return Path(self.given.home).parent
+
+    @property
+    def lora_folder(self) -> Path | None:
+        """Where finished files go as well, when it was told."""
+        return self.given.lora.absolute() if self.given.lora else None
+
+    def catalogue(self) -> Catalogue:
+        """The checkpoints of the model folders."""
+        folders = [one.absolute() for one in self.given.models] or [Path(self.given.home) / "models"]
+        files = [file for folder in folders for file in sorted(folder.glob("**/*.safetensors"))]
+        return Catalogue({CHECKPOINT: tuple(Entry(file.name, (), str(file)) for file in files)})
+
+    def option(self, name: str, default: Any = None) -> Any:
+        """There are no settings."""
+        return default
+
+    def is_non_local(self) -> bool:
+        """Whether others may reach the page without a password."""
+        try:
+            local = ipaddress.ip_address(self.given.listen).is_loopback
+        except ValueError:
+            local = self.given.listen == "localhost"
+        return not local and not self.given.password
+
+    def flag(self, name: str, default: Any = None) -> Any:
+        """The WebUI's flags that this command has too."""
+        return {
+            "lora_loop_home": str(self.given.home),
+            "lora_loop_allow_remote": self.given.allow_remote,
+            "lora_loop_photos": [str(one) for one in self.given.photos],
+        }.get(name, default)
+
+    def render(self, fields: Any) -> Any:
+        """Pictures are made by a WebUI only."""
+        raise LoraLoopError("This page has no WebUI to draw with.")

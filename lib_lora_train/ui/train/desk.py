@@ -1,0 +1,350 @@
+"""What the server knows behind the Train tab, and what it does when asked; every value from the page is checked here."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from lib_lora_train.environment.entry import wanted_here
+from lib_lora_train.errors import LoraLoopError
+from lib_lora_train.files import atomic
+from lib_lora_train.files.errors import FilesError
+from lib_lora_train.files.roots import safe_name
+from lib_lora_train.host import memory
+from lib_lora_train.host.api import Host
+from lib_lora_train.host.folders import home as home_of
+from lib_lora_train.jobs import card as cards
+from lib_lora_train.jobs import change, control, process, queue, runner, store, trash
+from lib_lora_train.jobs.instance import Instance
+from lib_lora_train.jobs.sweep import Sweep
+from lib_lora_train.jobs.view import Diary, View
+from lib_lora_train.keywords.catalogue import CHECKPOINT
+from lib_lora_train.train import config as configs
+from lib_lora_train.train import estimate, presets, toml
+from lib_lora_train.train.config import TrainConfig
+from lib_lora_train.train.dataset import report as reports
+from lib_lora_train.train.dataset.scan import scan
+from lib_lora_train.train.dataset.verify import verify
+from lib_lora_train.train.job import Job
+from lib_lora_train.ui.errors import NotAllowed, PageError
+from lib_lora_train.ui.train import form, places
+from lib_lora_train.ui.train.building import Builder
+from lib_lora_train.ui.words import shown
+
+SHARED = shown(
+    "This WebUI can be reached by others, so training can be looked at but not changed; "
+    "start it with --lora-loop-allow-remote to allow changes."
+)
+MOST_DIARIES = 8
+CARD_S = 120.0
+"""How long an answer about the card is believed."""
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What a person has filled in; nothing of it is trusted. `options` is by field name."""
+
+    name: Any
+    trigger: Any
+    class_word: Any
+    base: Any
+    folder: Any
+    preset: Any
+    options: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A checked dataset and run. `config` has what was changed so that it fits."""
+
+    report: reports.Report
+    sweep: Sweep
+    config: TrainConfig
+    sentence: str
+    changes: Mapping[str, Any]
+
+
+@dataclass
+class Desk:
+    """The jobs of one home, for all pages that look at them."""
+
+    host: Host
+    home: Path
+    builder: Builder
+    instance: Instance
+    _diaries: dict[str, Diary] = field(default_factory=dict[str, Diary], init=False)
+    _lock: threading.RLock = field(default_factory=threading.RLock, init=False)
+    _cards: tuple[float, list[cards.Card]] = field(default=(0.0, []), init=False)
+
+    # Who may ---------------------------------------------------------------------------------------------------------
+
+    def refusal(self) -> str:
+        """Why nothing may be changed from this page, "" when it may."""
+        if self.host.is_non_local() and not self.host.flag("lora_loop_allow_remote"):
+            return SHARED
+        return "" if self.instance.is_writer else self.instance.reason()
+
+    def require(self) -> None:
+        """Raises NotAllowed where nothing may be changed."""
+        refused = self.refusal()
+        if refused:
+            raise NotAllowed(refused)
+
+    def roots(self) -> tuple[Path, ...]:
+        """Where paths from the page may lead: see `places.roots`, and where the WebUI keeps its models."""
+        models = {Path(entry.path).parent for entry in self._bases() if entry.path}
+        lora = [self.host.lora_folder] if self.host.lora_folder else []
+        return (*places.roots(self.host), *lora, *sorted(models))
+
+    # What there is ---------------------------------------------------------------------------------------------------
+
+    def _bases(self) -> Sequence[Any]:
+        return [entry for entry in self.host.catalogue().entries.get(CHECKPOINT, ()) if entry.path]
+
+    def bases(self) -> list[str]:
+        """The names of the checkpoints that can be trained on."""
+        return [entry.name for entry in self._bases()]
+
+    def base(self, name: Any) -> Path:
+        """The file of a checkpoint by its name. Raises PageError for any other name."""
+        for entry in self._bases():
+            if entry.name == name:
+                return Path(entry.path)
+        raise PageError("Choose a base: a checkpoint that the WebUI knows.")
+
+    def presets(self) -> list[str]:
+        """The names of all presets, the person's own first."""
+        return list(dict.fromkeys(path.stem for path in presets.paths(self.home)))
+
+    def card(self) -> cards.Card | None:
+        """The card that would be used, None where there is none."""
+        with self._lock:
+            when, found = self._cards
+            if time.monotonic() - when > CARD_S or not when:
+                found = cards.ask_driver() or (cards.ask_torch(self.home) if self.builder.is_built else [])
+                self._cards = (time.monotonic(), found)
+        return found[0] if found else None
+
+    def job(self, name: Any) -> Job:
+        """A job of this home by its folder's name. Raises StateError for anything else."""
+        job = queue.job_of(self.home, name if isinstance(name, str) else "")
+        job.read()
+        return job
+
+    def look(self, name: str) -> View:
+        """A job as it is now."""
+        with self._lock:
+            diary = self._diaries.pop(name, None) or Diary(self.job(name))
+            self._diaries[name] = diary
+            while len(self._diaries) > MOST_DIARIES:
+                del self._diaries[next(iter(self._diaries))]
+            view = diary.look()
+            while view.more:
+                view = diary.look()
+            return view
+
+    # What is filled in -----------------------------------------------------------------------------------------------
+
+    def runs(self, answers: Answers) -> Sweep:
+        """The runs that the filled form means. Raises LoraLoopError that names the field."""
+        words = {name: getattr(answers, name) for name in ("name", "trigger", "class_word")}
+        for name, value in words.items():
+            if not isinstance(value, str) or len(value) > 200:
+                raise PageError(f"{name} must be a short text.")
+        trigger = " ".join((words["trigger"], words["class_word"])).strip()
+        if not trigger:
+            raise PageError("Give a trigger: a rare word that stands for your subject, such as ohwx.")
+        folder = places.inside(answers.folder, self.roots(), "The folder of photos")
+        fixed: dict[str, Any] = {
+            "name": words["name"].strip() or safe_name(trigger.replace(" ", "-")),
+            "trigger": words["trigger"].strip(),
+            "class_word": words["class_word"].strip(),
+            "base.path": str(self.base(answers.base)),
+            "dataset.path": str(folder),
+            "preset": answers.preset if answers.preset in self.presets() else "",
+            "save.copy_to": str(self.host.lora_folder or ""),
+        }
+        found = form.runs(answers.options, fixed)
+        for variant in found.variants:
+            self._check_paths(variant.config)
+        return found
+
+    def _check_paths(self, config: TrainConfig) -> None:
+        for name, entry in configs.known().items():
+            if entry.option.path and name not in (*form.FIRST, *form.BY_SERVER):
+                section, _, key = name.rpartition(".")
+                path = getattr(getattr(config, section), key)
+                if path:
+                    places.inside(path, self.roots(), name)
+
+    def prepare(self, answers: Answers, thorough: bool = True) -> Prepared:
+        """Check photos and settings, and make the run fit the card. Changes nothing. Raises LoraLoopError."""
+        sweep = self.runs(answers)
+        config = sweep.variants[0].config
+        dataset = scan(config.dataset, config.trigger_prompt, class_word=config.class_word)
+        report = reports.build(verify(dataset, config.dataset) if thorough else dataset, config)
+        if not report.trainable:
+            return Prepared(report, sweep, config, shown("Nothing can be trained yet: mend what is marked."), {})
+        steps = report.length.steps
+        facts, card = estimate.base_facts(Path(config.base.path)), self.card()
+        if card is None:
+            words = f"No NVIDIA card was found, so the processor trains, slowly: {steps:,} steps."
+            return Prepared(report, sweep, config, words, {})
+        fit = cards.made_to_fit(config, facts, card, steps, self.home)
+        changed = ", ".join(f"{name} = {form.written(value)}" for name, value in fit.changes.items())
+        words = f"{card.name}: {fit.sentence}." + (f" Changed so that it fits: {changed}." if changed else "")
+        return Prepared(report, sweep, estimate.changed(config, fit.changes), words, fit.changes)
+
+    # What is done ----------------------------------------------------------------------------------------------------
+
+    def start(self, answers: Answers) -> tuple[str, str]:
+        """Queue the runs and let the queue work; gives the first job's name and a sentence.
+
+        The same run is queued once, however often it is asked for. Raises LoraLoopError.
+        """
+        self.require()
+        if not self.builder.is_built:
+            raise PageError("The trainer's packages are not here yet: press Build first.")
+        prepared = self.prepare(answers, thorough=False)
+        if not prepared.report.trainable:
+            raise PageError(next((one.message for one in prepared.report.problems), prepared.sentence))
+        with self._lock:
+            waiting = self._waiting(prepared.sweep)
+            if waiting:
+                self.work()
+                return waiting, f"{waiting} is in the queue already."
+            made = [store.create(variant.config, self.home).folder.name for variant in prepared.sweep.variants]
+            queue.add(self.home, made)
+            self.work()
+        return made[0], f"{made[0]} is queued." if len(made) == 1 else prepared.sweep.sentence
+
+    def _waiting(self, sweep: Sweep) -> str:
+        """The job in the queue that is this run, or ""."""
+        for entry in queue.read(self.home).entries:
+            with contextlib.suppress(LoraLoopError):
+                if self.job(entry.job).config() == sweep.variants[0].config:
+                    return entry.job
+        return ""
+
+    def work(self) -> None:
+        """Let the queue's runner work, unless it does or the queue is paused."""
+        found = queue.read(self.home)
+        if found.entries and not found.paused:
+            runner.start(self.home)
+
+    def resume(self, name: Any) -> str:
+        """Go on with a job, before all that wait."""
+        self.require()
+        job = self.job(name)
+        if process.is_running(job):
+            return f"The job {job.folder.name} is running already."
+        if process.status(job) == "done":
+            raise PageError(f"The job {job.folder.name} is finished; train it again under a new name.")
+        with self._lock:
+            if job.folder.name not in queue.known_jobs(self.home):
+                queue.add(self.home, [job.folder.name], first=True)
+            queue.pause(self.home, False)
+            self.work()
+        return f"{job.folder.name} goes on from its last saved state."
+
+    def ask(self, name: Any, command: Any) -> str:
+        """Stop, pause, stop after this epoch; asked again it happens sooner."""
+        self.require()
+        return control.ask(self.job(name), command if isinstance(command, str) else "")
+
+    def again(self, name: Any) -> str:
+        """Queue a job with the same settings under the next free name; gives its name."""
+        self.require()
+        with self._lock:
+            made = change.clone(self.job(name), self.home).folder.name
+            queue.add(self.home, [made])
+            self.work()
+        return made
+
+    def cure(self, name: Any, fault: Any, cure: Any) -> tuple[str, str]:
+        """Do what the button of a cure says; gives the job to look at and a sentence."""
+        self.require()
+        job = self.job(name)
+        view = self.look(job.folder.name)
+        offered = [one for message in view.messages if message.name == fault for one in message.cures]
+        chosen = next((one for one in offered if one.name == cure), None)
+        if chosen is None:
+            raise PageError("That cure is not offered any more; look at the job again.")
+        if chosen.action == "build":
+            self.builder.start()
+            return job.folder.name, shown("The build has begun.")
+        if chosen.action == "free_host":
+            problem = memory.free()
+            if problem:
+                raise PageError(f"The WebUI's memory could not be freed: {problem}.")
+        if chosen.action in ("accept_dataset", "accept_base"):
+            job.update(accept=[chosen.action.removeprefix("accept_")])
+        if chosen.changes:
+            job = change.apply(job, self.home, chosen.changes)
+        return job.folder.name, self.resume(job.folder.name)
+
+    def delete(self, name: Any) -> str:
+        """Put a job into the trash."""
+        self.require()
+        with self._lock:
+            trash.delete(self.home, name if isinstance(name, str) else "")
+            self._diaries.pop(name, None)
+        return f"{name} is in the trash."
+
+    def undelete(self) -> str:
+        """Put the job that was deleted last back."""
+        self.require()
+        found = [
+            one.name for one in trash.listed(self.home) if (trash.folder(self.home) / one.name / "job.json").is_file()
+        ]
+        if not found:
+            raise PageError("There is no deleted job.")
+        trash.restore(self.home, found[0])
+        return f"{found[0]} is back."
+
+    def save_preset(self, name: Any, answers: Answers) -> str:
+        """Save the options as a preset of the person's own: no paths, nothing private. Raises LoraLoopError."""
+        self.require()
+        if not isinstance(name, str) or not name.strip():
+            raise PageError("Give the preset a name.")
+        config = form.runs(answers.options, {}).variants[0].config
+        values = configs.to_values(config)
+        for entry in configs.known().values():
+            if entry.option.path or entry.option.private or entry.name in ("name", "trigger", "class_word", "preset"):
+                section, _, key = entry.name.rpartition(".")
+                (values.get(section, {}) if section else values).pop(key, None)
+        try:
+            path = self.home / "presets" / f"{safe_name(name.strip())}.toml"
+        except FilesError as error:
+            raise PageError(str(error)) from error
+        with atomic.disk_errors(path.name, path.parent):
+            path.parent.mkdir(parents=True, exist_ok=True)
+        atomic.write_text(path, toml.write({"preset": {"title": name.strip(), "about": "", "source": ""}, **values}))
+        return path.stem
+
+    def preset(self, name: Any) -> TrainConfig:
+        """The config that a preset means. Raises ConfigError."""
+        return configs.from_values(presets.find(name if isinstance(name, str) else "", self.home).values)
+
+    def as_toml(self, answers: Answers) -> tuple[str, str]:
+        """The run as a TOML document and the command that starts it."""
+        config = self.runs(answers).variants[0].config
+        return toml.write(configs.to_values(config)), f'python -m lib_lora_train train me.toml --home "{self.home}"'
+
+
+def desk(host: Host) -> Desk:
+    """The desk of this WebUI: the same one as long as its home is the same."""
+    return _desk(host, home_of(host))
+
+
+@lru_cache(maxsize=4)
+def _desk(host: Host, home: Path) -> Desk:
+    if memory.kind():
+        memory.tenant().start()
+    return Desk(host, home, Builder(wanted_here(home)), Instance(home, host.name))

@@ -1,0 +1,103 @@
+"""Where the page may read photos and files from, and where photos that were dropped on it go."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from lib_lora_train.errors import LoraLoopError
+from lib_lora_train.files import atomic, images
+from lib_lora_train.files.roots import safe_name
+from lib_lora_train.host.api import Host
+from lib_lora_train.host.folders import home
+from lib_lora_train.ui.errors import PageError
+
+MOST_PHOTOS = 5000
+MOST_BYTES = 500_000_000
+"""Of one file that was dropped on the page."""
+CAPTION = ".txt"
+
+
+def roots(host: Host) -> tuple[Path, ...]:
+    """Folders that a path typed into the page may lie in.
+
+    Who sits at the machine may use the own folders; who comes from elsewhere only what belongs to the WebUI.
+    """
+    given: list[str] = host.flag("lora_loop_photos") or []
+    found = [home(host), host.data_folder, *(Path(one).absolute() for one in given)]
+    return tuple(found if host.is_non_local() else [*found, Path.home()])
+
+
+def inside(text: object, allowed: Sequence[Path], what: str) -> Path:
+    """The folder or file that a person typed, when it lies in an allowed folder. Raises PageError."""
+    if not isinstance(text, str) or not text.strip() or len(text) > 4000 or "\x00" in text:
+        raise PageError(f"{what}: that is no path.")
+    typed = text.strip().strip('"')
+    path = Path.home() / typed[2:] if typed.startswith("~/") else Path(typed)
+    if not path.is_absolute():
+        path = allowed[0] / path
+    real = Path(os.path.realpath(path))
+    if any(real.is_relative_to(os.path.realpath(root)) for root in allowed):
+        return real
+    raise PageError(
+        f"{what}: that path is not in a folder that this page may use ({', '.join(map(str, allowed))}); "
+        "move it there, or start the WebUI with --lora-loop-photos FOLDER."
+    )
+
+
+def take_in(dropped: Iterable[object], name: str, target: Path) -> Path:
+    """Copy files that were dropped on the page into a new folder under `target`; returns the folder.
+
+    Only pictures and their .txt captions, from gradio's own upload folder. Raises PageError, DiskError.
+    """
+    files = [str(getattr(one, "name", one)) for one in dropped]
+    if not files:
+        raise PageError("There are no photos yet: drop some, or give a folder.")
+    if len(files) > MOST_PHOTOS:
+        raise PageError(f"Those are {len(files)} files; put more than {MOST_PHOTOS} into a folder and give the folder.")
+    folder = _free(target, safe_name(name))
+    with atomic.disk_errors("The photos", target):
+        folder.mkdir(parents=True)
+        for file in files:
+            _copy(Path(file), folder)
+    if not any(folder.iterdir()):
+        folder.rmdir()
+        raise PageError("None of these files is a picture.")
+    return folder
+
+
+def _copy(source: Path, folder: Path) -> None:
+    suffix = source.suffix.lower()
+    if suffix not in images.SUFFIXES and suffix != CAPTION:
+        return
+    real = Path(os.path.realpath(source))
+    if not any(real.is_relative_to(os.path.realpath(root)) for root in _uploads()) or not real.is_file():
+        raise PageError("That file was not dropped on this page.")
+    if real.stat().st_size > MOST_BYTES:
+        raise PageError(f"{source.name} is larger than {MOST_BYTES // 1_000_000} MB; make it smaller first.")
+    try:
+        stem = safe_name(source.stem)
+    except LoraLoopError:
+        stem = "photo"
+    target = folder / f"{stem}{suffix}"
+    if suffix != CAPTION:  # a caption keeps its picture's name
+        number = 2
+        while target.exists():
+            target, number = folder / f"{stem}-{number}{suffix}", number + 1
+    shutil.copyfile(real, target)
+
+
+def _uploads() -> tuple[Path, ...]:
+    """Where gradio puts what is uploaded."""
+    told = os.environ.get("GRADIO_TEMP_DIR")
+    return (Path(told),) if told else (Path(tempfile.gettempdir()) / "gradio",)
+
+
+def _free(parent: Path, name: str) -> Path:
+    number = 1
+    while (folder := parent / (name if number == 1 else f"{name}-{number}")).exists():
+        number += 1
+    return folder

@@ -1,0 +1,235 @@
+"""What one page of the Train tab shows, and what a click in its HTML does."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from lib_lora_train.errors import LoraLoopError
+from lib_lora_train.jobs import process, queue, trash, view
+from lib_lora_train.jobs.queue import Queue
+from lib_lora_train.train.options import is_table
+from lib_lora_train.ui.errors import PageError
+from lib_lora_train.ui.html import Html
+from lib_lora_train.ui.train import progress_html, queue_html
+from lib_lora_train.ui.train.desk import Desk
+from lib_lora_train.ui.wildcards_html import notice
+
+MOST_ACTION = 2000
+MOST_JOBS = 8
+PARTS = ("notice", "build", "head", "controls", "messages", "files", "samples", "charts", "log", "queue", "jobs")
+MOST_SENT = 60_000
+"""The parts of the page that change by themselves; each is one HTML component."""
+
+
+@dataclass
+class Scene:
+    """One page. `sample` is the place of the sample to show, None for the newest."""
+
+    job: str = ""
+    sample: int | None = None
+    log: bool = False
+    checked: bool = False
+    message: str = ""
+    good: bool = False
+    beats: int = 0
+    """How often the page has looked."""
+    sent: dict[str, str] = field(default_factory=dict[str, str])
+    """What the page shows now, so that a look sends only what is new."""
+
+    def say(self, text: str, good: bool = True) -> None:
+        """The sentence above the page."""
+        self.message, self.good = text, good
+
+    def follow(self, name: str) -> None:
+        """Show another job."""
+        if name != self.job:
+            self.job, self.sample, self.log = name, None, False
+
+
+def act(now: Scene, desk: Desk, given: Any) -> None:
+    """Carry out what was clicked: `given` is JSON with `act` and its data. What cannot be done is said, not raised."""
+    try:
+        told: Any = json.loads(given) if isinstance(given, str) and len(given) <= MOST_ACTION else None
+    except (ValueError, RecursionError):
+        told = None
+    name: Any = told.get("act") if is_table(told) else None
+    if isinstance(name, str) and name in ACTS:
+        guarded(now, lambda: ACTS[name](now, desk, told))
+
+
+def guarded(now: Scene, work: Callable[[], None]) -> None:
+    """Do something; an error that is meant for people becomes the sentence above the page."""
+    try:
+        work()
+    except LoraLoopError as error:
+        now.say(str(error)[:1500], False)
+
+
+Told = Mapping[str, Any]
+
+
+def _open(now: Scene, desk: Desk, told: Told) -> None:
+    now.follow(desk.job(told.get("job")).folder.name)
+    now.say("")
+
+
+def _ask(now: Scene, desk: Desk, told: Told) -> None:
+    now.say(desk.ask(told.get("job"), told.get("command")))
+
+
+def _resume(now: Scene, desk: Desk, told: Told) -> None:
+    now.say(desk.resume(told.get("job")))
+    now.follow(desk.job(told.get("job")).folder.name)
+
+
+def _again(now: Scene, desk: Desk, told: Told) -> None:
+    made = desk.again(told.get("job"))
+    now.follow(made)
+    now.say(f"{made} is queued.")
+
+
+def _cure(now: Scene, desk: Desk, told: Told) -> None:
+    job, words = desk.cure(told.get("job"), told.get("fault"), told.get("cure"))
+    now.follow(job)
+    now.say(words)
+
+
+def _move(now: Scene, desk: Desk, told: Told) -> None:
+    desk.require()
+    place = told.get("place")
+    if isinstance(place, str) and place.lstrip("-").isdigit() and len(place) < 6:
+        place = int(place)
+    if not isinstance(place, int) or isinstance(place, bool):
+        raise PageError("That is no place in the queue.")
+    queue.move(desk.home, str(told.get("job")), place)
+
+
+def _remove(now: Scene, desk: Desk, told: Told) -> None:
+    desk.require()
+    queue.remove(desk.home, str(told.get("job")))
+
+
+def _delete(now: Scene, desk: Desk, told: Told) -> None:
+    now.say(desk.delete(told.get("job")))
+    if now.job == told.get("job"):
+        now.follow("")
+
+
+def _undelete(now: Scene, desk: Desk, told: Told) -> None:
+    now.say(desk.undelete())
+
+
+def _pause(paused: bool) -> Callable[[Scene, Desk, Told], None]:
+    def work(now: Scene, desk: Desk, told: Told) -> None:
+        desk.require()
+        queue.pause(desk.home, paused)
+        desk.work()
+
+    return work
+
+
+def _build(now: Scene, desk: Desk, told: Told) -> None:
+    desk.require()
+    desk.builder.start()
+
+
+def _log(now: Scene, desk: Desk, told: Told) -> None:
+    name = desk.job(told.get("job")).folder.name
+    now.log = not (now.log and now.job == name)
+    now.job = name
+
+
+def _sample(now: Scene, desk: Desk, told: Told) -> None:
+    place = told.get("place")
+    now.sample = int(place) if isinstance(place, str) and place.isdigit() and len(place) < 6 else None
+
+
+def _look(now: Scene, desk: Desk, told: Told) -> None:
+    now.sent.clear()
+
+
+ACTS: Mapping[str, Callable[[Scene, Desk, Told], None]] = {
+    "look": _look,
+    "open": _open,
+    "ask": _ask,
+    "resume": _resume,
+    "again": _again,
+    "cure": _cure,
+    "move": _move,
+    "remove": _remove,
+    "delete": _delete,
+    "undelete": _undelete,
+    "queue_pause": _pause(True),
+    "queue_go": _pause(False),
+    "build": _build,
+    "log": _log,
+    "sample": _sample,
+}
+
+
+def fragments(now: Scene, desk: Desk) -> dict[str, Html]:
+    """Every part of the page as it is now."""
+    refused = desk.refusal()
+    found: dict[str, Html] = {"notice": notice(now.message or refused, now.good and bool(now.message))}
+    builder = desk.builder
+    found["build"] = progress_html.build(builder.is_built, builder.is_running, builder.lines, builder.problem)
+    found |= {part: Html("") for part in PARTS if part not in found}
+    try:
+        order = queue.read(desk.home)
+    except LoraLoopError as error:
+        order = Queue()
+        found["notice"] = notice(str(error))
+    name = now.job or _running(desk, order)
+    if name:
+        try:
+            job = desk.job(name)
+            seen = desk.look(name)
+            found |= progress_html.parts(seen, job.config().trigger_prompt, not refused)
+            found["samples"] = progress_html.samples(job.samples, seen.samples, now.sample)
+            found["log"] = progress_html.log(view.tail(job)) if now.log else Html("")
+        except LoraLoopError as error:
+            found["head"] = notice(str(error))
+    found["queue"] = queue_html.queue(order, lambda job: _row(desk, job), not refused)
+    deleted = bool(trash.listed(desk.home))
+    found["jobs"] = queue_html.jobs(view.page(desk.home, count=MOST_JOBS), not refused, deleted)
+    return found
+
+
+def news(now: Scene, desk: Desk) -> dict[str, Html | None]:
+    """The parts that differ from what the page shows, None for those that do not; at most about 64 kB at a time.
+
+    What does not fit waits for the next look.
+    """
+    told: dict[str, Html | None] = {}
+    left = MOST_SENT
+    found = fragments(now, desk)
+    for name in PARTS:
+        html = found[name]
+        size = len(html.encode("utf-8"))
+        fits = size <= left or left == MOST_SENT
+        told[name] = html if now.sent.get(name) != html and fits else None
+        if told[name] is not None:
+            now.sent[name] = html
+            left -= size
+    return told
+
+
+def _running(desk: Desk, order: Queue) -> str:
+    """The job that somebody who has just opened the page wants to see: the one that runs."""
+    for entry in order.entries[:1]:
+        try:
+            if process.is_running(queue.job_of(desk.home, entry.job)):
+                return entry.job
+        except LoraLoopError:
+            continue
+    return ""
+
+
+def _row(desk: Desk, name: str) -> view.Row:
+    try:
+        return view.row(queue.job_of(desk.home, name))
+    except LoraLoopError as error:
+        return view.Row(name[:120], name[:120], "broken", 0.0, 0, 0, str(error)[:300])

@@ -1,0 +1,329 @@
+"""The Train tab: three steps and a button, the run while it goes on, and every option one click away."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import groupby
+from typing import Any
+
+import gradio as gr  # type: ignore[import-not-found]  # the WebUI's
+
+from lib_lora_train import host
+from lib_lora_train.train.presets import SUBJECTS
+from lib_lora_train.ui.element_ids import TRAIN_TAB, train
+from lib_lora_train.ui.events import listen, transient
+from lib_lora_train.ui.html import Html, element
+from lib_lora_train.ui.train import form, photos_html, places, progress_html, scene
+from lib_lora_train.ui.train.desk import Answers, Desk, desk
+from lib_lora_train.ui.train.form import Field
+from lib_lora_train.ui.train.scene import PARTS, Scene
+from lib_lora_train.ui.wildcards_html import notice
+from lib_lora_train.ui.words import shown
+
+TITLE = shown("Train LoRA")
+ACTION = "(...given) => loraLoop.trainAction(given)"
+SUBJECT_WORDS = ((shown("Person"), "person"), (shown("Style"), "style"), (shown("Thing"), "thing"))
+SECTIONS = {
+    "run": shown("Run"),
+    "base": shown("Base"),
+    "dataset": shown("Dataset"),
+    "adapter": shown("LoRA"),
+    "optimizer": shown("Optimizer"),
+    "objective": shown("Objective"),
+    "loop": shown("Loop"),
+    "cache": shown("Cache"),
+    "save": shown("Saving"),
+    "samples": shown("Samples"),
+    "log": shown("Records"),
+}
+ANSWERS = ("name", "trigger", "class_word", "base", "folder", "preset")
+Parts = dict[str, Any]
+
+
+def build() -> None:
+    """Make the tab's content inside the current Blocks. It is filled when a person looks at it."""
+    here = desk(host.find())
+    parts: Parts = {"state": gr.State(Scene())}
+    with gr.Column(elem_id=train("page")):
+        _html(parts, "notice", "build")
+        with gr.Row(elem_id=train("desk")):
+            with gr.Column(scale=5, min_width=300, elem_id=train("form")):
+                _first(parts, here)
+            with gr.Column(scale=7, min_width=300, elem_id=train("view")):
+                _html(parts, "sheet", "head", "controls", "messages", "files", "samples", "charts", "log")
+                parts["queue_title"] = gr.HTML(element("h4", shown("Queue")), elem_id=train("queue_title"))
+                _html(parts, "queue", visible=True)
+                gr.HTML(element("h4", shown("Jobs")), elem_id=train("jobs_title"))
+                _html(parts, "jobs", visible=True)
+        with gr.Accordion(shown("All options"), open=False, elem_id=train("options")):
+            _presets(parts, here)
+            _options(parts, here)
+        parts["raw"] = transient(gr.Textbox("", visible=False, elem_id=train("raw"), label="action"))
+        parts["do"] = gr.Button("do", elem_id=train("do"), elem_classes=["lora-loop-unseen"])
+        parts["tick"] = gr.Button("tick", elem_id=train("tick"), elem_classes=["lora-loop-unseen"])
+        parts["beat"] = gr.HTML("", elem_id=train("beat"), elem_classes=["lora-loop-unseen"])
+    _connect(parts)
+
+
+def _html(parts: Parts, *names: str, visible: bool = False) -> None:
+    for name in names:
+        parts[name] = gr.HTML("", visible=visible, elem_id=train(name))
+
+
+def _step(number: int, words: str) -> None:
+    gr.HTML(element("h4", element("span", str(number)), element("span", words), class_="lora-loop-step"))
+
+
+def _button(words: str, name: str, **more: Any) -> Any:
+    return gr.Button(words, elem_id=train(name), **more)
+
+
+def _first(parts: Parts, here: Desk) -> None:
+    """The first page."""
+    _step(1, shown("Photos"))
+    parts["dropped"] = transient(
+        gr.File(
+            file_count="multiple",
+            file_types=["image", ".txt"],
+            label=shown("Drop photos here"),
+            elem_id=train("dropped"),
+        )
+    )
+    parts["folder"] = _box(shown("or a folder of photos"), "folder", placeholder="photos/me")
+    _step(2, shown("What is it?"))
+    parts["subject"] = transient(
+        gr.Radio(
+            choices=list(SUBJECT_WORDS), value="person", show_label=False, label=shown("Kind"), elem_id=train("subject")
+        )
+    )
+    with gr.Row():
+        parts["trigger"] = _box(shown("Trigger"), "trigger", info=shown("a rare word"), placeholder="ohwx")
+        parts["class_word"] = _box(shown("Class"), "class_word", info=shown("what it is"), placeholder="man")
+    parts["name"] = _box(shown("Name of the LoRA"), "name", placeholder="ohwx-man")
+    _step(3, shown("Base"))
+    bases = here.bases()
+    with gr.Row():
+        parts["base"] = transient(
+            gr.Dropdown(
+                choices=bases,
+                value=bases[0] if bases else None,
+                label=shown("Checkpoint"),
+                elem_id=train("base"),
+                allow_custom_value=True,
+                scale=5,
+            )
+        )
+        parts["again"] = _button(shown("Refresh"), "refresh", size="sm", min_width=80, scale=1)
+    parts["check"] = _button(shown("Check"), "check", variant="primary")
+    parts["sentence"] = gr.HTML("", visible=False, elem_id=train("sentence"))
+    parts["start"] = _button(shown("Start training"), "start", variant="primary", visible=False)
+
+
+def _box(label: str, name: str, **more: Any) -> Any:
+    return transient(gr.Textbox(label=label, elem_id=train(name), max_lines=1, min_width=120, **more))
+
+
+def _presets(parts: Parts, here: Desk) -> None:
+    with gr.Row(elem_id=train("presets")):
+        parts["preset"] = transient(
+            gr.Dropdown(
+                choices=here.presets(),
+                value=SUBJECTS["person"],
+                label=shown("Preset"),
+                elem_id=train("preset"),
+                allow_custom_value=True,
+            )
+        )
+        parts["preset_name"] = _box(shown("Save these options as"), "preset_name")
+        parts["save"] = _button(shown("Save preset"), "save", size="sm", min_width=100)
+        parts["command"] = _button(shown("Show the command"), "command", size="sm", min_width=100)
+    _html(parts, "told")
+
+
+def _options(parts: Parts, here: Desk) -> None:
+    """Every option, from its declaration."""
+    values = form.shown(here.preset(SUBJECTS["person"]))
+    gr.HTML(element("p", shown("A comma list in a number makes a run for each value."), class_="lora-loop-hint"))
+    for section, fields in groupby(form.fields(), lambda field: field.section):
+        with gr.Accordion(SECTIONS[section], open=False), gr.Row(elem_classes=["lora-loop-options"]):
+            for field in fields:
+                parts[f"option {field.name}"] = transient(_component(field, values[field.name]))
+
+
+def _component(field: Field, value: Any) -> Any:
+    shared: dict[str, Any] = {
+        "label": field.label,
+        "info": field.help,
+        "value": value,
+        "elem_id": train(field.name.replace(".", "_")),
+    }
+    if field.kind == "switch":
+        return gr.Checkbox(min_width=240, **shared)
+    if field.kind == "choice":
+        return gr.Dropdown(choices=list(field.choices), min_width=240, **shared)
+    lines = 4 if field.kind == "lines" else 1
+    return gr.Textbox(lines=lines, max_lines=12 if lines > 1 else 1, min_width=240, **shared)
+
+
+# Events ---------------------------------------------------------------------------------------------------------------
+
+
+def _connect(parts: Parts) -> None:
+    options = [f"option {field.name}" for field in form.fields()]
+    live = ["state", *PARTS]
+    answers = [*ANSWERS, *options]
+
+    def on(
+        event: Any, work: Callable[..., Any], inputs: list[str], outputs: list[str], script: str | None = None
+    ) -> Any:
+        return listen(event, work, [parts[name] for name in inputs], [parts[name] for name in outputs], script)
+
+    checked = ["dropped", "folder", "sheet", "sentence", "start", *options]
+    on(parts["check"].click, _check, ["state", "dropped", *answers], [*live, *checked])
+    on(parts["start"].click, _start, ["state", *answers], [*live, "sheet", "start"])
+    on(parts["do"].click, _act, ["raw", "state"], live, ACTION)
+    on(parts["tick"].click, _tick, ["state"], [*live, "beat"])
+    on(parts["subject"].change, _subject, ["state", "subject"], [*live, "preset", *options])
+    on(parts["preset"].change, _preset, ["state", "preset"], [*live, *options])
+    on(parts["again"].click, _bases, [], ["base"])
+    on(parts["save"].click, _save, ["state", "preset_name", *answers], [*live, "preset"])
+    on(parts["command"].click, _command, ["state", *answers], [*live, "told"])
+
+
+def _answers(values: tuple[Any, ...]) -> Answers:
+    first, rest = values[: len(ANSWERS)], values[len(ANSWERS) :]
+    names = [field.name for field in form.fields()]
+    return Answers(**dict(zip(ANSWERS, first, strict=True)), options=dict(zip(names, rest, strict=True)))
+
+
+def _live(now: Scene, here: Desk) -> list[Any]:
+    """The state and every part of the page, unchanged ones left alone."""
+    news = scene.news(now, here)
+    always = ("queue", "jobs")
+    found: list[Any] = [now]
+    for name in PARTS:
+        html = news[name]
+        found.append(gr.update() if html is None else gr.update(value=html, visible=bool(html) or name in always))
+    return found
+
+
+def _filled(content: Html) -> Any:
+    return gr.update(value=content, visible=bool(content))
+
+
+def _check(now: Scene, dropped: Any, *values: Any) -> list[Any]:
+    here, now.checked = desk(host.find()), False
+    found: list[Any] = [gr.update()] * (5 + len(form.fields()))
+    found[3], found[4] = _filled(Html("")), gr.update(visible=False)
+
+    def work() -> None:
+        answers = _answers(values)
+        if dropped:
+            here.require()
+            files = dropped if isinstance(dropped, list) else [dropped]
+            name = next(
+                (text for text in (answers.name, answers.trigger) if isinstance(text, str) and text.strip()), "photos"
+            )
+            folder = places.take_in(files, name[:80], here.home / "photos")
+            answers = _answers((*values[:4], str(folder), *values[5:]))
+            found[0], found[1] = gr.update(value=None), gr.update(value=str(folder))
+        prepared = here.prepare(answers)
+        found[2] = _filled(photos_html.contact_sheet(prepared.report, prepared.config.dataset))
+        runs = prepared.sweep.variants
+        told = [element("p", prepared.sentence)] + ([element("p", prepared.sweep.sentence)] if len(runs) > 1 else [])
+        ready = prepared.report.trainable
+        found[3] = _filled(element("div", *told, class_="lora-loop-ready" if ready else "lora-loop-notice"))
+        found[4] = gr.update(visible=ready)
+        values_now = form.shown(prepared.config)
+        for place, field in enumerate(form.fields()):
+            if field.name in prepared.changes:
+                found[5 + place] = gr.update(value=values_now[field.name])
+        now.checked = True
+        now.say("")
+
+    scene.guarded(now, work)
+    return [*_live(now, here), *found]
+
+
+def _start(now: Scene, *values: Any) -> list[Any]:
+    here, started = desk(host.find()), False
+
+    def work() -> None:
+        nonlocal started
+        job, words = here.start(_answers(values))
+        now.follow(job)
+        now.say(words)
+        started = True
+
+    scene.guarded(now, work)
+    rest = [_filled(Html("")), gr.update(visible=False)] if started else [gr.update()] * 2
+    return [*_live(now, here), *rest]
+
+
+def _act(raw: Any, now: Scene) -> list[Any]:
+    here = desk(host.find())
+    scene.act(now, here, raw)
+    return _live(now, here)
+
+
+def _tick(now: Scene) -> list[Any]:
+    now.beats += 1
+    return [*_live(now, desk(host.find())), element("i", str(now.beats))]
+
+
+def _subject(now: Scene, subject: Any) -> list[Any]:
+    name = SUBJECTS.get(subject if isinstance(subject, str) else "", SUBJECTS["person"])
+    found = _preset(now, name)
+    at = 1 + len(PARTS)
+    return [*found[:at], gr.update(value=name), *found[at:]]
+
+
+def _preset(now: Scene, name: Any) -> list[Any]:
+    here = desk(host.find())
+    found: list[Any] = [gr.update()] * len(form.fields())
+
+    def work() -> None:
+        values = form.shown(here.preset(name))
+        found[:] = [gr.update(value=values[field.name]) for field in form.fields()]
+
+    if name:
+        scene.guarded(now, work)
+    return [*_live(now, here), *found]
+
+
+def _bases() -> Any:
+    return gr.update(choices=desk(host.find()).bases())
+
+
+def _save(now: Scene, name: Any, *values: Any) -> list[Any]:
+    here = desk(host.find())
+    found: list[Any] = [gr.update()]
+
+    def work() -> None:
+        saved = here.save_preset(name, _answers(values))
+        found[0] = gr.update(choices=here.presets(), value=saved)
+        now.say(f"The preset {saved} is saved.")
+
+    scene.guarded(now, work)
+    return [*_live(now, here), *found]
+
+
+def _command(now: Scene, *values: Any) -> list[Any]:
+    here = desk(host.find())
+    found: list[Any] = [_filled(Html(""))]
+
+    def work() -> None:
+        found[0] = _filled(progress_html.command(*here.as_toml(_answers(values))))
+
+    scene.guarded(now, work)
+    return [*_live(now, here), *found]
+
+
+def tab() -> list[tuple[Any, str, str]]:
+    """What the WebUI's `on_ui_tabs` wants: the content, the title, the id."""
+    with gr.Blocks(analytics_enabled=False) as blocks:
+        try:
+            build()
+        except Exception as error:  # the tab says why, and the WebUI starts all the same
+            gr.HTML(notice(f"The Train tab cannot be shown: {error}"))
+    return [(blocks, TITLE, TRAIN_TAB)]

@@ -1,0 +1,42 @@
+"""The WebUI's door to random prompts and keywords: it forwards each hook, and does nothing by itself."""
+
+import importlib.util
+
+from modules import script_callbacks, scripts
+
+from lib_lora_train.host import door
+from lib_lora_train.host.request import TITLE
+from lib_lora_train.host.settings import add_settings
+
+
+class Script(scripts.Script):
+    """An always-on script of txt2img and img2img."""
+
+    sorting_priority = -1
+
+    def title(self):
+        return TITLE
+
+    def show(self, is_img2img):
+        return scripts.AlwaysVisible
+
+    def ui(self, is_img2img):
+        if importlib.util.find_spec("lib_lora_train.ui.accordion") is None:
+            return []
+        return importlib.import_module("lib_lora_train.ui.accordion").build(is_img2img)
+
+    def before_process(self, p, *args):
+        door.before_process(p, args)
+
+    def process(self, p, *args):
+        door.process(p)
+
+    def before_process_batch(self, p, *args, **kwargs):
+        door.before_process_batch(p)
+
+    def postprocess(self, p, processed, *args):
+        door.postprocess(p, processed)
+
+
+script_callbacks.on_ui_settings(add_settings)
+script_callbacks.on_infotext_pasted(lambda text, parameters: door.pasted(parameters))

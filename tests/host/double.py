@@ -1,0 +1,300 @@
+"""A WebUI in a few lines, with the names, signatures, fields and order of hooks that were recorded from real ones.
+
+It renders nothing: a picture is 8 × 8 pixels of a colour that follows from everything that was asked for, so two pictures
+are equal when the same was asked for. `tests/webui` runs the same questions against real WebUIs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+import threading
+import types
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from lib_lora_train.host import door, finding
+
+RECORDINGS = {
+    path.stem: json.loads(path.read_text("utf-8")) for path in (Path(__file__).parent / "recordings").glob("*.json")
+}
+CHECKPOINTS = ("one", "two", "three_a", "three_b")
+DEFAULTS: dict[str, Any] = {
+    "prompt": "", "negative_prompt": "", "seed": 7, "subseed": 3, "subseed_strength": 0, "steps": 20, "cfg_scale": 7.0,
+    "width": 64, "height": 64, "batch_size": 1, "n_iter": 1, "sampler_name": "Euler", "scheduler": "Automatic",
+    "enable_hr": False, "hr_prompt": "", "hr_negative_prompt": "", "denoising_strength": None,
+}  # fmt: skip
+SHOWN = ("prompt", "negative_prompt", "hr_prompt", "seed", "steps", "cfg_scale", "width", "height", "sampler_name", "scheduler",
+         "hr_second_pass_steps", "tiling", "checkpoint", "vae", "clip_skip", "networks")  # fmt: skip
+
+
+class Failed(Exception):
+    """The WebUI's own failure, in the middle of a job."""
+
+
+class Options:
+    """The WebUI's options: what is saved lies in `data`, what there is in `data_labels`."""
+
+    def __init__(self, recorded: dict[str, Any]) -> None:
+        self.data_labels = {
+            name: types.SimpleNamespace(default=one["default"], component_args=one) for name, one in recorded.items()
+        }
+        self.data: dict[str, Any] = {}
+
+    def add_option(self, name: str, info: Any) -> None:
+        self.data_labels[name] = info
+
+
+class Job:
+    """A job with the recorded fields."""
+
+    def __init__(self, double: Double, kind: str, **fields: Any) -> None:
+        known = double.recording["jobs"]["img2img" if kind == "img2img" else "txt2img"]
+        for name in known:
+            setattr(self, name, None)
+        if kind == "img2img":
+            self.init_images = fields.pop("init_images")
+        self.override_settings: dict[str, Any] = {}
+        self.extra_generation_params: dict[str, Any] = {}
+        self.comments: dict[str, int] = {}
+        self.styles: list[str] = []
+        for name, value in {**DEFAULTS, **fields}.items():
+            assert name in known, f"{name} is no field of a recorded job"
+            setattr(self, name, value)
+        self.do_not_save_grid = True
+        self.iteration = 0
+
+    def comment(self, text: str) -> None:
+        self.comments[text] = 1
+
+    def init(self, prompts: Any, seeds: Any, subseeds: Any) -> None:
+        """Nothing to prepare."""
+
+
+class Done:
+    """The result of a job."""
+
+    def __init__(self, p: Any, images: list[Any], infotexts: list[str]) -> None:
+        self.images, self.infotexts, self.info = images, infotexts, infotexts[0] if infotexts else ""
+        self.index_of_first_image = 0
+        self.all_prompts, self.all_seeds = list(p.all_prompts), list(p.all_seeds)
+        self.extra_generation_params = p.extra_generation_params
+        self.comments = "".join(f"{text}\n" for text in p.comments)
+
+    @property
+    def texts(self) -> list[str]:
+        return self.infotexts
+
+    @property
+    def prompts(self) -> list[str]:
+        return [text.split("\n")[0] for text in self.infotexts]
+
+
+class Double:
+    """The WebUI: `make` runs a job, `rendered` is every image made, in order."""
+
+    def __init__(self, recording: dict[str, Any], folder: Path) -> None:
+        self.recording, self.folder = recording, folder
+        self.rendered: list[dict[str, Any]] = []
+        self.batches: list[list[dict[str, Any]]] = []
+        self.loads: list[str] = []
+        self.fail: tuple[int, str] = (-1, "")
+        self.arguments: tuple[Any, ...] = ()
+        self.opts = Options(recording["options"])
+        self.opts.data["sd_model_checkpoint"] = "one.safetensors"
+        self.state = types.SimpleNamespace(interrupted=False, stopping_generation=False, job_count=-1)
+        infos = [types.SimpleNamespace(name=f"{name}.safetensors", title=f"{name}.safetensors [{name}]", name_for_extra=name,
+                                       model_name=name, shorthash=None, filename=str(folder / f"{name}.safetensors"))
+                 for name in CHECKPOINTS]  # fmt: skip
+        self.infos = {alias: one for one in infos for alias in (one.name, one.title, one.name_for_extra)}
+        self.model_data = types.SimpleNamespace(sd_model=None, forge_loading_parameters={})
+        self.is_forge = recording["names"]["modules.sd_models:forge_model_reload"] is not None
+        self.hooks = [call["hook"] for call in recording["hooks"]["txt2img"]]
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What every option says now."""
+        return {name: self.opts.data.get(name, label.default) for name, label in self.opts.data_labels.items()}
+
+    def batch_values(self, name: str) -> list[set[Any]]:
+        return [{shot[name] for shot in batch} for batch in self.batches]
+
+    def at_image(self, number: int, how: str) -> None:
+        """Fail ("raise") or be interrupted when image `number` of those rendered is made."""
+        self.fail = (number + len(self.rendered) if number >= 0 else -1, how)
+
+    def job(self, **fields: Any) -> Any:
+        return Job(self, "img2img" if "init_images" in fields else "txt2img", **fields)
+
+    def make(self, arguments: tuple[Any, ...] = (), **fields: Any) -> Done:
+        self.arguments = arguments
+        self.state.interrupted, self.state.job_count = False, -1
+        return self.process_images(self.job(**fields))
+
+    # The WebUI's own way ------------------------------------------------------------------------------------------------
+
+    def call(self, hook: str, p: Any, done: Any = None) -> None:
+        """A hook, as the WebUI calls it: exceptions are swallowed."""
+        ways = {
+            "before_process": lambda: door.before_process(p, self.arguments),
+            "process": lambda: door.process(p),
+            "before_process_batch": lambda: door.before_process_batch(p),
+            "postprocess": lambda: door.postprocess(p, done),
+        }
+        if hook in ways:
+            try:
+                ways[hook]()
+            except Exception as error:  # a real one prints it and goes on
+                raise AssertionError(f"{hook} raised {error!r}, which a WebUI would swallow") from error
+
+    def process_images(self, p: Any) -> Done:
+        first, last = self.hooks.index("before_process_batch"), self.hooks.index("postprocess")
+        before = self.hooks[self.hooks.index("before_process") : first]
+        assert before == ["before_process", "process"], "the recorded order has changed"
+        self.call("before_process", p)
+        stored = {name: self.opts.data[name] for name in p.override_settings.keys() if name in self.opts.data}  # noqa: SIM118 - as there
+        try:
+            self.opts.data.update(p.override_settings)
+            self.load()
+            p.all_prompts = p.prompt if isinstance(p.prompt, list) else p.batch_size * p.n_iter * [p.prompt]
+            p.all_negative_prompts = len(p.all_prompts) * [p.negative_prompt]
+            numbers = range(len(p.all_prompts))
+            p.all_seeds = p.seed if isinstance(p.seed, list) else [int(p.seed) + number for number in numbers]
+            p.all_subseeds = [int(p.subseed) + number for number in range(len(p.all_prompts))]
+            p.all_hr_prompts = len(p.all_prompts) * [p.hr_prompt or p.prompt]
+            p.all_hr_negative_prompts = len(p.all_prompts) * [p.hr_negative_prompt or p.negative_prompt]
+            self.call("process", p)
+            p.init(p.all_prompts, p.all_seeds, p.all_subseeds)
+            images, texts = self.loop(p)
+            done = Done(p, images, texts or [self.infotext(p, 0, p.all_prompts)])
+            assert self.hooks[last] == "postprocess"
+            self.call("postprocess", p, done)
+            return done
+        finally:
+            self.opts.data.update(stored)
+
+    def loop(self, p: Any) -> tuple[list[Any], list[str]]:
+        images: list[Any] = []
+        texts: list[str] = []
+        for number in range(p.n_iter):
+            if self.state.interrupted:
+                break
+            p.iteration = number
+            part = slice(number * p.batch_size, (number + 1) * p.batch_size)
+            p.prompts, p.negative_prompts, p.seeds = (
+                p.all_prompts[part],
+                p.all_negative_prompts[part],
+                p.all_seeds[part],
+            )
+            self.call("before_process_batch", p)
+            batch: list[dict[str, Any]] = []
+            self.batches.append(batch)
+            for index in range(len(p.prompts)):
+                if len(self.rendered) == self.fail[0]:
+                    self.state.interrupted = self.fail[1] == "interrupt"
+                    if self.fail[1] == "raise":
+                        raise Failed("out of memory")
+                shot = self.shot(p, index, part.start + index)
+                batch.append(shot)
+                self.rendered.append(shot)
+                colour = hashlib.sha256(json.dumps(shot, sort_keys=True, default=str).encode()).digest()[:3]
+                images.append(Image.new("RGB", (8, 8), tuple(colour)))
+                texts.append(self.infotext(p, index, p.prompts))
+        return images, texts
+
+    def shot(self, p: Any, index: int, place: int) -> dict[str, Any]:
+        from lib_lora_train.keywords.read import networks
+
+        values = {name: getattr(p, name, None) for name in SHOWN if hasattr(p, name)}
+        return {
+            **values,
+            "prompt": p.prompts[index],
+            "negative_prompt": p.negative_prompts[index],
+            "hr_prompt": p.all_hr_prompts[place] if p.enable_hr else "",
+            "seed": p.seeds[index],
+            "networks": networks(p.prompts[0]),  # the host reads the first prompt of a batch
+            "checkpoint": self.model_data.sd_model.sd_checkpoint_info.name,
+            "vae": self.opts.data.get("forge_additional_modules" if self.is_forge else "sd_vae"),
+            "clip_skip": self.opts.data.get("CLIP_stop_at_last_layers", 1),
+        }
+
+    def infotext(self, p: Any, index: int, all_prompts: list[str]) -> str:
+        """The text of a picture; a callable gets the place in the batch, as recorded from the WebUIs' source."""
+        fields = {"Steps": p.steps, "CFG scale": p.cfg_scale, "Seed": p.all_seeds[index if all_prompts is p.all_prompts else index + p.iteration * p.batch_size],
+                  "Size": f"{p.width}x{p.height}", **p.extra_generation_params}  # fmt: skip
+        said = []
+        for key, value in fields.items():
+            if callable(value):
+                value = value(p=p, index=index, all_prompts=all_prompts, use_main_prompt=False)
+            if value is not None:
+                text = str(value)
+                said.append(
+                    f"{key}: {json.dumps(text, ensure_ascii=False) if any(c in text for c in ',:' + chr(10)) else text}"
+                )
+        return f"{all_prompts[index]}\n{', '.join(said)}"
+
+    def load(self) -> None:
+        wanted = self.infos[self.opts.data["sd_model_checkpoint"]]
+        if getattr(self.model_data.sd_model, "sd_checkpoint_info", None) is not wanted:
+            self.loads.append(wanted.name)
+            self.model_data.sd_model = types.SimpleNamespace(sd_checkpoint_info=wanted)
+
+    # The names that the adapters look for --------------------------------------------------------------------------------
+
+    def modules(self) -> dict[str, Any]:
+        """The modules that there are in the recording, with what the adapters use of them."""
+        styles = types.SimpleNamespace(
+            styles={"noir": None},
+            apply_styles_to_prompt=lambda text, names: ", ".join([text, *(f"{name} {{a|b}}" for name in names)]),
+            apply_negative_styles_to_prompt=lambda text, names: text,
+        )
+        main = {
+            "modules.shared": {"opts": self.opts, "state": self.state, "prompt_styles": styles, "sd_upscalers": [], "gr": None,
+                               "cmd_opts": types.SimpleNamespace(lora_dir=str(self.folder)), "sd_model": None,
+                               "latent_upscale_modes": dict.fromkeys(self.recording["latent_upscale_modes"]),
+                               "OptionInfo": types.SimpleNamespace},
+            "modules.processing": {"process_images": self.process_images, "get_fixed_seed": lambda seed: 1234 if seed in (-1, None) else seed,
+                                   "StableDiffusionProcessingTxt2Img": None, "StableDiffusionProcessingImg2Img": None},
+            "modules.sd_models": {"checkpoints_list": {one.title: one for one in self.infos.values()},
+                                  "checkpoint_aliases": self.infos, "model_data": self.model_data},
+            "modules.sd_vae": {"vae_dict": {"kl.vae.pt": "/v/kl.vae.pt"}},
+            "modules.sd_samplers": {"all_samplers": [types.SimpleNamespace(name=name, aliases=aliases) for name, aliases in self.recording["samplers"]]},
+            "modules.sd_schedulers": {"schedulers": [types.SimpleNamespace(name=name, label=label, aliases=aliases) for name, label, aliases in self.recording["schedulers"]]},
+            "modules.extra_networks": {"extra_network_registry": {"lora": None, "hypernet": None}, "extra_network_aliases": {}},
+            "modules.paths": {"data_path": str(self.folder)},
+            "modules.rng": {"manual_seed": lambda seed: None},
+            "modules.launch_utils": {"git_tag": lambda: self.recording["version"]},
+            "modules.call_queue": {"queue_lock": threading.Lock()},
+            "networks": {"available_networks": {}},
+        }  # fmt: skip
+        if self.is_forge:
+            main["modules.sd_models"]["forge_model_reload"] = self.load
+            main["modules_forge.main_entry"] = {
+                "module_list": {"kl.vae.pt": "/v/kl.vae.pt"},
+                "refresh_models": lambda: None,
+            }
+        for name, members in main.items():
+            for member in members:
+                assert self.recording["names"].get(f"{name}:{member}", True)
+        return main
+
+
+@pytest.fixture(params=sorted(RECORDINGS))
+def webui(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Double]:
+    """A double of each recorded WebUI, found as ours is found in the real one."""
+    double = Double(RECORDINGS[request.param], tmp_path)
+    for package in ("modules", "modules_forge"):
+        if package == "modules" or double.is_forge:
+            monkeypatch.setitem(sys.modules, package, types.ModuleType(package))
+    for name, members in double.modules().items():
+        module = types.ModuleType(name)
+        vars(module).update(members)
+        monkeypatch.setitem(sys.modules, name, module)
+    finding.find.cache_clear()
+    yield double
+    finding.find.cache_clear()

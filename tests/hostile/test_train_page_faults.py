@@ -1,0 +1,210 @@
+"""The Train tab's rows of the faults: made-up events, shared pages, output names, hostile names, start pressed often."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lib_lora_train.errors import LoraLoopError
+from lib_lora_train.files import atomic
+from lib_lora_train.jobs import queue, runner, store
+from lib_lora_train.train import config as configs
+from lib_lora_train.ui.errors import NotAllowed, PageError
+from lib_lora_train.ui.train import building, places, scene
+from lib_lora_train.ui.train.desk import Desk
+from lib_lora_train.ui.train.scene import Scene
+from tests.runs import Workshop
+from tests.ui.train.host import answers, desk_in
+
+
+@pytest.fixture
+def desk(workshop: Workshop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
+    """A desk with a base and photos, whose queue is not worked on."""
+    monkeypatch.setattr(runner, "start", lambda _home: True)
+    monkeypatch.setattr(building, "find", lambda _wanted: object())
+    found = desk_in(tmp_path, workshop.base)
+    found.host.flags["lora_loop_photos"] = [str(workshop.folder)]  # type: ignore[attr-defined]
+    return found
+
+
+def a_job(desk: Desk) -> str:
+    return store.create(configs.from_values({"name": "old", "trigger": "x"}), desk.home).folder.name
+
+
+def does(desk: Desk, now: Scene, **action: Any) -> str:
+    scene.act(now, desk, json.dumps(action))
+    return now.message
+
+
+def files(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.suffix != ".lock"}
+
+
+@pytest.mark.parametrize(
+    "path", ["/etc", "../../../etc", "~root", "/etc/passwd\x00", "", None, 7, {"path": "/etc"}, "x" * 5000]
+)
+def test_s1_paths_outside_the_allowed_folders_are_refused(path: Any, desk: Desk, workshop: Workshop) -> None:
+    with pytest.raises(LoraLoopError):
+        desk.prepare(answers("tiny.safetensors", workshop.photos, folder=path))
+    assert not list(desk.home.glob("jobs/*"))
+
+
+def test_s1_a_link_does_not_lead_out(tmp_path: Path) -> None:
+    (tmp_path / "photos").symlink_to("/etc")
+    with pytest.raises(PageError, match="may use"):
+        places.inside("photos", [tmp_path], "photos")
+
+
+@pytest.mark.parametrize("name", ["base.vae", "adapter.start_from", "dataset.regularisation"])
+def test_s1_paths_in_the_options_are_refused_too(name: str, desk: Desk, workshop: Workshop) -> None:
+    given = answers("tiny.safetensors", workshop.photos)
+    with pytest.raises(PageError, match=name):
+        desk.prepare(answers("tiny.safetensors", workshop.photos, options={**given.options, name: "/etc/passwd"}))
+
+
+@pytest.mark.parametrize("base", ["/etc/passwd", "../tiny.safetensors", None, ["tiny.safetensors"]])
+def test_s1_only_a_known_checkpoint_is_a_base(base: Any, desk: Desk, workshop: Workshop) -> None:
+    with pytest.raises(PageError, match="Choose a base"):
+        desk.prepare(answers(base, workshop.photos))
+
+
+def test_s1_only_what_was_dropped_is_taken_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workshop: Workshop
+) -> None:
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "gradio"))
+    (tmp_path / "gradio").mkdir()
+    inside = tmp_path / "gradio" / "a b.PNG"
+    inside.write_bytes((workshop.photos / "0.png").read_bytes())
+    with pytest.raises(PageError, match="not dropped"):
+        places.take_in([str(workshop.photos / "0.png")], "me", tmp_path / "photos")
+    (tmp_path / "gradio" / "evil.png").symlink_to("/etc/hostname")
+    with pytest.raises(PageError, match="not dropped"):
+        places.take_in([str(tmp_path / "gradio" / "evil.png")], "me2", tmp_path / "photos")
+    with pytest.raises(PageError, match="None of these"):
+        places.take_in([str(tmp_path / "gradio" / "x.py")], "me3", tmp_path / "photos")
+    folder = places.take_in([str(inside), str(inside)], "../../me", tmp_path / "photos")
+    assert folder.parent == tmp_path / "photos"
+    assert sorted(path.name for path in folder.iterdir()) == ["a b-2.png", "a b.png"]
+
+
+def test_s1_made_up_actions_do_nothing(desk: Desk) -> None:
+    job, now = a_job(desk), Scene()
+    before = files(desk.home)
+    acts = [*scene.ACTS, "require", "__init__", None, 7]
+    for act in (one for one in acts if one not in ("delete", "again", "resume", "queue_pause", "queue_go", "undelete")):
+        for name in ("../../etc", "/etc", "", None, 7, [job], {"a": 1}, "x" * 1500):
+            does(desk, now, act=act, job=name, command="kill", place="1e9", fault="x", cure="x")
+    for raw in (None, 7, "[", "[]", "{}", "x" * 10**6, '{"act": ["open"]}', "[" * 1900):
+        scene.act(now, desk, raw)
+    assert files(desk.home) == before
+
+
+def test_s2_nothing_is_changed_where_the_page_is_shared(desk: Desk, workshop: Workshop) -> None:
+    job = a_job(desk)
+    queue.add(desk.home, [job])
+    before = files(desk.home)
+    desk.host.shared = True  # type: ignore[attr-defined]
+    given = answers("tiny.safetensors", workshop.photos)
+    tries: list[Callable[[], object]] = [
+        lambda: desk.start(given),
+        lambda: desk.resume(job),
+        lambda: desk.ask(job, "stop"),
+        lambda: desk.again(job),
+        lambda: desk.cure(job, "x", "x"),
+        lambda: desk.delete(job),
+        desk.undelete,
+        lambda: desk.save_preset("mine", given),
+    ]
+    for act in tries:
+        with pytest.raises(NotAllowed, match="--lora-loop-allow-remote"):
+            act()
+    for act in scene.ACTS:
+        does(desk, Scene(), act=act, job=job, place="1", command="stop", fault="x", cure="x")
+    assert files(desk.home) == before
+    html = scene.fragments(Scene(job=job), desk)
+    assert "--lora-loop-allow-remote" in html["notice"] and 'data-act="remove"' not in html["queue"]
+    desk.host.flags["lora_loop_allow_remote"] = True  # type: ignore[attr-defined]
+    assert desk.refusal() == ""
+
+
+@pytest.mark.parametrize("name", ["../../scripts/x", "a/b", "NUL", "x\ny", "trailing ", "con.safetensors", "a:b"])
+def test_s3_output_names_stay_in_their_folder(name: str, desk: Desk, workshop: Workshop) -> None:
+    lora = desk.home.parent / "Lora"
+    lora.mkdir()
+    desk.host.lora_folder = lora  # type: ignore[attr-defined]
+    try:
+        made, _ = desk.start(answers("tiny.safetensors", workshop.photos, name=name))
+    except LoraLoopError as error:
+        assert "name" in str(error)
+        assert not list(desk.home.glob("jobs/*"))
+    else:
+        assert desk.job(made).config().name == name.strip()
+        assert (desk.home / "jobs" / made).is_dir()
+        assert desk.job(made).config().save.copy_to == str(lora)
+
+
+def test_s3_a_preset_is_saved_in_its_folder_without_paths(desk: Desk, workshop: Workshop) -> None:
+    given = answers("tiny.safetensors", workshop.photos)
+    options = {**given.options, "log.notify": "https://example.org/x"}
+    saved = desk.save_preset("../../evil", answers("tiny.safetensors", workshop.photos, options=options))
+    [path] = desk.home.glob("presets/*")
+    assert path.stem == saved and ".." not in saved.split("_")[0].strip(".")
+    assert "example.org" not in path.read_text() and str(workshop.photos) not in path.read_text()
+    assert desk.preset(saved).loop.steps == 4
+
+
+@pytest.mark.parametrize("times", [5])
+def test_j3_start_pressed_often_starts_once(times: int, desk: Desk, workshop: Workshop) -> None:
+    told: list[str] = []
+    given = answers("tiny.safetensors", workshop.photos)
+    threads = [threading.Thread(target=lambda: told.append(desk.start(given)[0])) for _ in range(times)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(told) == times and len(set(told)) == 1
+    assert [entry.job for entry in queue.read(desk.home).entries] == [told[0]]
+    assert len(list(desk.home.glob("jobs/*"))) == 1
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"status": "<script>"},
+        {"config": {"name": "../../x"}},
+        {"config": {"name": "<img src=x onerror=alert(1)>", "base": {"path": ["sh", "-c"]}}},
+        {"process": {"pid": 1, "born": "x", "machine": "<b>", "folder": "/"}},
+        {"config": "rm -rf /"},
+    ],
+)
+def test_j9_s4_a_tampered_job_is_shown_and_harms_nothing(change: dict[str, Any], desk: Desk) -> None:
+    job = a_job(desk)
+    file = desk.home / "jobs" / job / "job.json"
+    atomic.write_json(file, {**json.loads(file.read_text()), **change})
+    (desk.home / "queue").mkdir(exist_ok=True)
+    atomic.write_json(
+        desk.home / "queue" / "queue.json",
+        {"version": 1, "entries": [{"job": job, "start_at": None}, {"job": "../../<b>", "start_at": None}], "done": [], "paused": False, "keep_going": True},
+    )  # fmt: skip
+    (file.parent / "events.jsonl").write_text('{"kind": "error", "time": 1, "name": "<b>", "message": "<b>x</b>"}\n')
+    (desk.home / "jobs" / "<b>evil").mkdir()
+    (desk.home / "jobs" / "<b>evil" / "job.json").write_text("{}")
+    now = Scene(job=job, log=True)
+    for html in scene.fragments(now, desk).values():
+        assert "<b>" not in html and "<script" not in html and "<img" not in html
+    for act in scene.ACTS:
+        does(desk, Scene(), act=act, job=job, place="1", command="stop")
+
+
+def test_the_parts_of_a_look_are_small_and_only_what_is_new(desk: Desk) -> None:
+    now = Scene(job=a_job(desk))
+    first = scene.news(now, desk)
+    assert first["head"] and first["jobs"]
+    assert set(scene.news(now, desk).values()) == {None}
+    now.sent.clear()
+    assert scene.news(now, desk) == first

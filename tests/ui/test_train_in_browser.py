@@ -1,0 +1,149 @@
+"""The Train tab in a real browser, with both generations of gradio and the real trainer: photos in, LoRA out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lib_lora_train.files.safetensors_header import read_header
+from tests.ui.conftest import Served
+
+WAIT = 15_000
+TRAINED = 180_000
+
+
+def open_train(page: Any) -> None:
+    page.click("#tabs button:has-text('Train')")
+    page.wait_for_selector("#lora_loop_train_check", timeout=WAIT)
+    page.wait_for_function("document.querySelector('#lora_loop_train_queue')?.innerText.length > 3", timeout=WAIT)
+
+
+def fill(page: Any, name: str, text: str) -> None:
+    page.fill(f"#lora_loop_train_{name} :is(input, textarea)", text)
+
+
+def choose_tiny(page: Any) -> None:
+    """The preset of four steps."""
+    page.click("#lora_loop_train_options >> text=All options")
+    fill(page, "preset", "tiny")
+    page.press("#lora_loop_train_preset input", "Enter")
+    page.wait_for_function("loop => document.querySelector(loop)?.value === '4' ", arg=STEPS, timeout=WAIT)
+
+
+STEPS = "#lora_loop_train_loop_steps textarea, #lora_loop_train_loop_steps input"
+
+
+def answer(page: Any, name: str) -> None:
+    choose_tiny(page)
+    fill(page, "trigger", "ohwx")
+    fill(page, "class_word", "cat")
+    fill(page, "name", name)
+
+
+def check(page: Any) -> None:
+    page.click("#lora_loop_train_check")
+    page.wait_for_selector("#lora_loop_train_start:visible", timeout=60_000)
+
+
+def jobs(data: Path) -> list[Path]:
+    return sorted((data / "lora-loop" / "jobs").glob("*"))
+
+
+def test_photos_in_lora_out(served: Served, visit: Callable[..., Any]) -> None:
+    page = visit(served)
+    open_train(page)
+    answer(page, "dropped-cat")
+    photos = served.data / "photos"
+    page.set_input_files(
+        "#lora_loop_train_dropped input[type=file]",
+        [str(photos / f"{n}.png") for n in range(5)] + [str(photos / "broken.png")],
+    )
+    page.wait_for_function(
+        "document.querySelector('#lora_loop_train_dropped').innerText.includes('broken')", timeout=WAIT
+    )
+    check(page)
+    assert page.locator(".lora-loop-card").count() == 6
+    assert page.locator(".lora-loop-card.lora-loop-is-error").count() == 1
+    assert "4 steps" in page.inner_text("#lora_loop_train_sentence")
+    page.click("#lora_loop_train_start")
+    page.wait_for_selector(".lora-loop-pill.lora-loop-done", timeout=TRAINED)
+    page.wait_for_selector("#lora_loop_train_charts svg .lora-loop-curve", timeout=WAIT)
+    page.wait_for_selector("#lora_loop_train_samples img", timeout=WAIT)
+    [folder] = [one for one in jobs(served.data) if one.name.endswith("dropped-cat")]
+    lora = folder / "out" / "dropped-cat.safetensors"
+    assert len(read_header(lora).tensors) > 10
+    page.locator("#lora_loop_train_files [data-use]").first.click()
+    assert page.input_value("#txt2img_prompt textarea").startswith("<lora:dropped-cat")
+    assert page.input_value("#txt2img_prompt textarea").endswith(":0.8> ohwx cat")
+
+
+def test_two_pages_see_the_same_and_one_run_starts(served: Served, visit: Callable[..., Any]) -> None:
+    first, second = visit(served), visit(served)
+    for page in (first, second):
+        open_train(page)
+        answer(page, "twice")
+        fill(page, "folder", str(served.data / "photos"))
+        check(page)
+    for page in (first, second, first):
+        page.evaluate("document.querySelector('#lora_loop_train_start')?.click()")
+    for page in (first, second):
+        page.wait_for_function(
+            "document.querySelector('#lora_loop_train_head')?.innerText.includes('twice')", timeout=60_000
+        )
+    assert len([one for one in jobs(served.data) if "twice" in one.name]) == 1
+    first.reload()
+    first.wait_for_selector("#txt2img_prompt textarea")
+    open_train(first)
+    first.wait_for_function("document.querySelector('#lora_loop_train_jobs').innerText.includes('twice')", timeout=WAIT)
+    first.wait_for_function(
+        "document.querySelector('#lora_loop_train_jobs li').innerText.includes('done')", timeout=TRAINED
+    )
+
+
+def test_the_page_asks_only_while_it_is_looked_at_and_for_little(served: Served, visit: Callable[..., Any]) -> None:
+    page = visit(served)
+    sizes: list[int] = []
+
+    def told(response: Any) -> None:
+        if "/run/predict" in response.url or "/run/" in response.url:
+            sizes.append(len(response.body()))
+
+    page.on("response", told)
+    page.wait_for_timeout(4000)
+    assert sizes == []
+    open_train(page)
+    page.wait_for_timeout(4000)
+    assert 2 <= len(sizes) <= 6
+    assert max(sizes) < 64_000
+    assert max(sizes[1:]) < 4000
+    page.click("#tabs button:has-text('txt2img')")
+    page.wait_for_timeout(2000)
+    before = len(sizes)
+    page.wait_for_timeout(3500)
+    assert len(sizes) == before
+
+
+def test_s2_a_shared_page_shows_but_does_not_train(shared: Served, visit: Callable[..., Any]) -> None:
+    page = visit(shared)
+    open_train(page)
+    page.wait_for_selector("#lora_loop_train_notice", timeout=WAIT)
+    assert "--lora-loop-allow-remote" in page.inner_text("#lora_loop_train_notice")
+    page.evaluate("document.querySelector('#lora_loop_train_build [data-act=build]').click()")
+    page.wait_for_timeout(1500)
+    assert not (shared.data / "lora-loop" / "environment").exists()
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_nothing_is_wider_than_a_phone(theme: str, served: Served, visit: Callable[..., Any]) -> None:
+    page = visit(served, 400)
+    page.evaluate(f"document.body.classList.toggle('dark', {json.dumps(theme == 'dark')})")
+    open_train(page)
+    fill(page, "folder", str(served.data / "photos"))
+    fill(page, "trigger", "ohwx")
+    page.click("#lora_loop_train_check")
+    page.wait_for_selector(".lora-loop-card", timeout=60_000)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 400

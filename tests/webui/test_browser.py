@@ -1,0 +1,123 @@
+"""The WebUI's own page in a real browser: Generate Forever as people start it, and Reload UI."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from tests.ui.conftest import browser
+from tests.webui.client import WebUI
+
+__all__ = ["browser"]
+
+ROUNDS = 200
+PROMPT = "#txt2img_prompt textarea"
+WAIT = 120_000
+READY = "document.querySelector('#txt2img_prompt textarea') && window.loraLoop && loraLoop.boxes.length >= 4"
+WATCH = """() => {
+  window.rounds = [];
+  const info = document.querySelector('#html_info_txt2img');
+  const note = () => {
+    const seed = (info.innerText.match(/Seed: (\\d+)/) || [])[1];
+    if (seed && seed !== window.lastSeed) { window.lastSeed = seed; window.rounds.push(info.innerText); }
+  };
+  new MutationObserver(note).observe(document.querySelector('#txt2img_results'), {childList: true, subtree: true, characterData: true});
+}"""
+
+
+@pytest.fixture
+def page(webui: WebUI, browser: Any) -> Iterator[Any]:
+    """The WebUI's page; what a script throws in it fails the test, requests to other machines are refused."""
+    opened = browser.new_page(viewport={"width": 1400, "height": 1000})
+    thrown: list[str] = []
+    opened.set_default_timeout(WAIT)
+    opened.on("pageerror", lambda error: thrown.append(str(error)))
+    opened.route(re.compile(r"^https?://(?!127\.0\.0\.1|localhost)"), lambda route: route.abort())
+    opened.goto(webui.address, wait_until="domcontentloaded")
+    opened.wait_for_function(READY)
+    yield opened
+    opened.close()
+    assert not [error for error in thrown if "lora_loop" in error.lower() or "loraloop" in error.lower()], thrown
+
+
+def menu(page: Any, entry: str) -> None:
+    """An entry of the context menu of the page's Generate or Interrupt button, whichever is to be seen."""
+    button = "#txt2img_generate" if page.is_visible("#txt2img_generate") else "#txt2img_interrupt"
+    page.dispatch_event(button, "contextmenu")
+    page.click(f"#context-menu a:text-is('{entry}')")
+
+
+def resident(webui: WebUI) -> int:
+    """The WebUI's resident memory in MiB."""
+    return round(webui.call("/sdapi/v1/memory")["ram"]["used"] / 2**20)
+
+
+@pytest.mark.slow
+def test_generate_forever_with_a_growing_template(webui: WebUI, page: Any, other_checkpoint: str) -> None:
+    """The WebUI's own Generate forever: the prompt grows while it runs, checkpoints are kept for as many images as the
+    setting says, each has its share, and memory stays flat."""
+    pair = (webui.small_checkpoints()[0], other_checkpoint)
+    before = webui.options()["sd_model_checkpoint"]
+    for name, value in (("width", 64), ("height", 64), ("steps", 2)):
+        page.fill(f"#txt2img_{name} input[type=number]", str(value))
+        page.press(f"#txt2img_{name} input[type=number]", "Tab")
+    page.evaluate(WATCH)
+    memory: dict[int, int] = {}
+    for words in range(2, ROUNDS // 10 + 2):
+        template = "|".join(f"word{word}" for word in range(words))
+        page.fill(PROMPT, f"a {{{template}}} cat <checkpoint:{{{'|'.join(pair)}}}>")
+        if words == 2:
+            menu(page, "Generate forever")
+            page.wait_for_function("rounds.length >= 1")
+            memory[0] = resident(webui)
+        done = (words - 1) * 10
+        page.wait_for_function(f"rounds.length >= {done}")
+        memory[done] = resident(webui)
+    menu(page, "Cancel generate forever")
+    page.wait_for_function("!document.querySelector('#txt2img_interrupt').offsetParent")
+    texts: list[str] = page.evaluate("rounds")[:ROUNDS]
+    used = [re.search(r"Model: ([^,]+)", text)[1] for text in texts]  # type: ignore[index]
+    drawn = Counter(re.search(r"a (word\d+) cat", text)[1] for text in texts)  # type: ignore[index]
+    changes = sum(one != two for one, two in pairwise(used))
+    print(f"{changes} switches, {Counter(used)}, {len(drawn)} prompts, memory {memory} MiB")
+    assert len(texts) == ROUNDS and all("<checkpoint" not in text.split("Steps:")[0] for text in texts)
+    assert changes <= ROUNDS / int(webui.options().get("lora_loop_keep_images", 8))
+    assert min(Counter(used).values()) >= ROUNDS // 8 and len(set(used)) == 2 and len(drawn) >= 12
+    assert max(memory[at] for at in memory if at > ROUNDS // 2) - memory[ROUNDS // 2] < 100
+    assert webui.options()["sd_model_checkpoint"] == before
+
+
+def ours(webui: WebUI, page: Any) -> dict[str, int]:
+    """How often each part of ours is there: what stands in the page, scripts, axes of the X/Y/Z plots."""
+    parts = ("#lora_loop_txt2img_accordion", "#lora_loop_img2img_accordion", "#lora_loop_wildcards_page")
+    found = {part: page.locator(part).count() for part in parts}
+    tabs = page.locator("#tabs > .tab-nav > button, #tabs > .tab-wrapper button[role=tab]").all_inner_texts()
+    found["tab"] = sum("wildcards" in tab.lower() for tab in tabs)
+    scripts = webui.call("/sdapi/v1/script-info")
+    for script in scripts:
+        kind = f"{script['name']}, img2img {script['is_img2img']}"
+        if script["name"].startswith("lora loop"):
+            found[kind] = found.get(kind, 0) + 1
+        for argument in script["args"]:
+            if argument.get("label") in ("X type", "Y type", "Z type"):
+                axes = Counter(str(choice) for choice in argument["choices"] if "[LoRA Loop]" in str(choice))
+                found |= {f"{kind} {argument['label']} {axis}": number for axis, number in axes.items()}
+    return found
+
+
+@pytest.mark.slow
+def test_s10_reload_ui_doubles_nothing(webui: WebUI, page: Any) -> None:
+    """Three times the page's own Reload UI."""
+    first = ours(webui, page)
+    assert set(first.values()) == {1} and any("[LoRA Loop]" in name for name in first)
+    plain = webui.make(prompt="a {red|blue} cat <steps:3>").texts
+    for _ in range(3):
+        page.evaluate("window.isOld = true; document.querySelector('#settings_restart_gradio').click()")
+        page.wait_for_function(f"!window.isOld && {READY}")
+        assert ours(webui, page) == first
+        assert webui.make(prompt="a {red|blue} cat <steps:3>").texts == plain
