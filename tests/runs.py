@@ -98,6 +98,19 @@ def run(job: Job) -> int:
             signal.signal(number, handler)
 
 
+def _settle() -> None:
+    """In a forked process: no output, and torch's thread pool made anew.
+
+    Its old pool is of no use after a fork, and two threads that replace it at once can find none in its place.
+    """
+    import torch
+
+    devnull = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(devnull, 1)
+    os.dup2(devnull, 2)
+    torch.set_num_threads(torch.get_num_threads())
+
+
 def run_killed(job: Job, dies: Callable[[str], bool]) -> int:
     """The worker in a forked process that is killed (SIGKILL) at the first stage of a write for which `dies`.
 
@@ -105,9 +118,7 @@ def run_killed(job: Job, dies: Callable[[str], bool]) -> int:
     """
     pid = os.fork()
     if pid == 0:
-        devnull = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(devnull, 1)
-        os.dup2(devnull, 2)
+        _settle()
 
         def checkpoint(stage: str) -> None:
             if dies(stage):
@@ -123,9 +134,7 @@ def killed_at_step(job: Job, step: int, before: Callable[[Job], None] = lambda _
     """The worker in a forked process, killed (SIGKILL) in the middle of step `step` (from 1)."""
     pid = os.fork()
     if pid == 0:
-        devnull = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(devnull, 1)
-        os.dup2(devnull, 2)
+        _settle()
         from lib_lora_train.train import loop
 
         before(job)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import os
+import re
 import shutil
 import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -130,23 +131,27 @@ def serve(version: str, data: Path, *more: str) -> Iterator[Served]:
         port = free.getsockname()[1]
     environment = {**os.environ, "GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_OFFLINE": "1", "PYTHONPATH": ""}
     command = [str(python), str(ROOT / "tests" / "ui" / "page.py"), str(port), str(data), *more]
-    child = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment, start_new_session=True
-    )
-    assert child.stdout is not None
+    # Its output goes to a file: a pipe that nobody reads stops the page when it is full.
+    said = data / "page.log"
+    with said.open("wb") as log:
+        child = subprocess.Popen(command, stdout=log, stderr=log, env=environment, start_new_session=True)
     try:
-        said: list[str] = []
-        for line in child.stdout:
-            if line.startswith("{"):
-                yield Served(f"http://127.0.0.1:{json.loads(line)['ready']}", data, version)
-                break
-            said.append(line)
-        else:
-            pytest.fail("".join(said[-30:]))
+        yield Served(f"http://127.0.0.1:{_ready(child, said)}", data, version)
     finally:
         os.killpg(child.pid, signal.SIGTERM)
         child.wait(20)
-        child.stdout.close()
+
+
+def _ready(child: subprocess.Popen[bytes], said: Path) -> int:
+    """The port that the page names when it is up."""
+    while True:
+        ended = child.poll() is not None
+        text = said.read_text("utf-8", errors="replace")
+        if found := re.search(r'^\{"ready": (\d+),', text, re.MULTILINE):
+            return int(found[1])
+        if ended:
+            pytest.fail(text[-3000:])
+        time.sleep(0.1)
 
 
 @pytest.fixture(scope="session")
