@@ -1,6 +1,6 @@
 """The WebUI's door to random prompts and keywords: it forwards each hook, and does nothing by itself."""
 
-import importlib.util
+import importlib
 
 from modules import script_callbacks, scripts
 
@@ -21,8 +21,6 @@ class Script(scripts.Script):
         return scripts.AlwaysVisible
 
     def ui(self, is_img2img):
-        if importlib.util.find_spec("lib_lora_train.ui.accordion") is None:
-            return []
         return importlib.import_module("lib_lora_train.ui.accordion").build(is_img2img)
 
     def before_process(self, p, *args):

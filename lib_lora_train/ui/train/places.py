@@ -13,6 +13,7 @@ from lib_lora_train.files import atomic, images
 from lib_lora_train.files.roots import safe_name
 from lib_lora_train.host.api import Host
 from lib_lora_train.host.folders import home
+from lib_lora_train.jobs import store
 from lib_lora_train.ui.errors import PageError
 
 MOST_PHOTOS = 5000
@@ -58,7 +59,7 @@ def take_in(dropped: Iterable[object], name: str, target: Path) -> Path:
         raise PageError("There are no photos yet: drop some, or give a folder.")
     if len(files) > MOST_PHOTOS:
         raise PageError(f"Those are {len(files)} files; put more than {MOST_PHOTOS} into a folder and give the folder.")
-    folder = _free(target, safe_name(name))
+    folder = store.free(target, safe_name(name))
     with atomic.disk_errors("The photos", target):
         folder.mkdir(parents=True)
         for file in files:
@@ -94,10 +95,3 @@ def _uploads() -> tuple[Path, ...]:
     """Where gradio puts what is uploaded."""
     told = os.environ.get("GRADIO_TEMP_DIR")
     return (Path(told),) if told else (Path(tempfile.gettempdir()) / "gradio",)
-
-
-def _free(parent: Path, name: str) -> Path:
-    number = 1
-    while (folder := parent / (name if number == 1 else f"{name}-{number}")).exists():
-        number += 1
-    return folder
