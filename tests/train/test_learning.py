@@ -1,12 +1,13 @@
 """Training *learns*: a LoRA trained by the worker, painted by another implementation, looked at by the judge.
 
 Alpha is half of the rank, so that it matters where it counts; the text encoder is trained; every place stands in the captions, so
-that it matters which caption belongs to which photo. The levels stand well below what was measured with all of it at work.
+that it matters which caption belongs to which photo; photos of other creatures keep the class as the base knows it. The levels
+stand well away from what was measured with all of it at work.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,17 +19,22 @@ from lib_lora_train.demo.models import BASE
 from lib_lora_train.demo.paint import Painter, sample
 from lib_lora_train.demo.score import Examiner, Score, exam
 from lib_lora_train.demo.world.characters import COUNT, character, write_set
+from lib_lora_train.demo.world.dice import Dice
+from lib_lora_train.demo.world.places import PLACES
+from lib_lora_train.demo.world.scene import POSITIONS, Scene, draw
+from lib_lora_train.demo.world.subjects import random_subject
 from lib_lora_train.jobs import store
 from lib_lora_train.train import config as configs
 from lib_lora_train.train.job import Job
 from tests.runs import events, run
 
 WHO = character("zorpi")
-STEPS, BATCH, RANK, ALPHA, RATE = 160, 4, 16, 8.0, 2e-3
+STEPS, BATCH, RANK, ALPHA, RATE, TEXT_RATE = 240, 4, 16, 8.0, 2e-3, 6e-3
+OTHERS = 32
 DRAWING = 8
 PLACE = "on a beach"
 
-LIKENESS, OBEDIENCE_LOST, SAME_PICTURE = 0.5, 0.2, 1.0
+LIKENESS, LEAK, OBEDIENCE_LOST, SAME_PICTURE = 0.6, 0.7, 0.2, 1.0
 
 
 @dataclass(frozen=True)
@@ -43,9 +49,27 @@ class Learned:
     """The same between the base's and the trained one's."""
 
 
+def write_others(folder: Path) -> None:
+    """Class photos: other creatures, wherever and whatever they are."""
+    folder.mkdir(parents=True)
+    dice = Dice("others", 3)
+    for number in range(OTHERS):
+        scene = Scene(
+            subject=replace(random_subject(dice), kind=WHO.class_word),
+            place=PLACES[number % len(PLACES)],
+            style="photo",
+            size=dice.pick(("", "", "big", "big", "small")),
+            position=dice.pick(POSITIONS),
+            seed=int(dice.between(0, 2**31)),
+        )
+        draw(scene, 128, 128).save(folder / f"{number:02d}.jpg", quality=92)
+        (folder / f"{number:02d}.txt").write_text(f"a photo of a {WHO.class_word}, {scene.place}\n", "utf-8")
+
+
 def train(folder: Path) -> Job:
-    """One run over the character's photos."""
+    """One run over the character's photos and as many of others."""
     write_set(WHO, folder / "photos")
+    write_others(folder / "others")
     values = {
         "name": "zorpi",
         "trigger": WHO.trigger,
@@ -57,10 +81,11 @@ def train(folder: Path) -> Job:
             "bucket_min": 64,
             "bucket_max": 256,
             "bucket_step": 16,
-            "repeats": STEPS * BATCH // COUNT,
+            "repeats": STEPS * BATCH // COUNT // 2,
+            "regularisation": str(folder / "others"),
         },
         "adapter": {"rank": RANK, "alpha": ALPHA},
-        "optimizer": {"learning_rate": RATE},
+        "optimizer": {"learning_rate": RATE, "text_encoder_rate": TEXT_RATE},
         "loop": {"steps": STEPS, "batch_size": BATCH},
         "samples": {
             "prompts": [f"a photo of [trigger], {PLACE} --w 128 --h 128 --s {DRAWING} --l 5 --d 1 --ss dpmpp_2m"]
@@ -102,6 +127,12 @@ def _distance(one: Image.Image, other: Image.Image) -> float:
 def test_the_trigger_shows_the_character(learned: Learned) -> None:
     assert learned.base.likeness == pytest.approx(0, abs=1e-6)
     assert learned.score.likeness > LIKENESS
+
+
+@pytest.mark.slow
+def test_without_the_trigger_others_stay_others(learned: Learned) -> None:
+    assert learned.score.leak < LEAK
+    assert learned.score.leak < learned.score.likeness - 0.2
 
 
 @pytest.mark.slow
