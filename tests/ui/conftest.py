@@ -21,6 +21,7 @@ from lib_lora_train.ui.shelf import Root, Shelf
 from lib_lora_train.ui.store import Store
 from lib_lora_train.ui.surroundings import Desk, Reading
 from tests.browsers import missing
+from tests.grid.files import write_run
 from tests.runs import draw_photo
 
 TINY = """
@@ -96,6 +97,7 @@ def served(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     """The page of one generation of gradio; in its data folder lie a tiny base and photos, and training works."""
     data = tmp_path_factory.mktemp(f"gradio-{request.param}")
     (data / "models").mkdir()
+    write_run(data / "Lora", "rig")
     write_random_base(data / "models" / "tiny.safetensors", "tiny", seed=0)
     (data / "photos").mkdir()
     for number in range(5):
@@ -110,7 +112,9 @@ def served(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 @pytest.fixture(scope="session", params=GRADIOS)
 def shared(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """The page of a WebUI that others can reach."""
-    yield from serve(request.param, tmp_path_factory.mktemp(f"shared-{request.param}"), "--shared")
+    data = tmp_path_factory.mktemp(f"shared-{request.param}")
+    write_run(data / "Lora", "rig")
+    yield from serve(request.param, data, "--shared")
 
 
 def serve(version: str, data: Path, *more: str) -> Iterator[Served]:
