@@ -207,9 +207,9 @@ def test_small_pictures_have_columns_as_wide_as_their_headings(run: Run, tmp_pat
     pens = layout.pens
     for text in figures[0]:
         assert pens.plain.wrapped(text, layout.column, 1) == [text]
-        assert pens.plain.length(text) <= layout.column - (GAP_PX if tile < 128 else 0)
+        assert pens.plain.length(text) + pens.plain.size <= layout.column + GAP_PX
     for epoch in plan.request.epochs:
         assert pens.strong.wrapped(epoch.label, layout.column, 1) == [epoch.label]
     assert pens.strong.wrapped("without the LoRA", layout.column, 2)[-1].endswith("LoRA")
     assert all(sheet.size[0] >= 560 for sheet in layout.sheets())
-    assert layout.column == tile if tile > 128 else tile < layout.column <= 13 * pens.plain.size
+    assert layout.column == tile if tile >= 128 else tile < layout.column <= 13 * pens.plain.size

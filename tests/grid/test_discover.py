@@ -161,9 +161,7 @@ def test_a_file_is_hashed_once_until_it_changes(tmp_path: Path, monkeypatch: pyt
 
     monkeypatch.setattr(lora_file, "read_header", counting)
     first = discover.find(str(tmp_path))
-    assert len(read) == 2 * 4  # header and tensors of each file
-    read.clear()
-    assert discover.find(str(tmp_path)) == first and len(read) == 4  # headers
+    assert len(read) == 4  # headers; the tensors were read when the run was looked at for the first time
     write_lora(tmp_path / "x-000002.safetensors", 9, kohya("x", 2, 3))
     read.clear()
     again = discover.find(str(tmp_path))
