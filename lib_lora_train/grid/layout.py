@@ -102,7 +102,7 @@ class Layout:
     def _heading_width(self) -> int:
         """The least width at which no heading is cut or touches the next: words of labels and whole figures."""
         strong, plain = self.pens.strong, self.pens.plain
-        labels = [*self._labels(), *(word for word in NO_LORA.split())]
+        labels = [*self._labels(), *NO_LORA.split(" ", 1)]  # its two lines
         figures = [text for lines in self.figures.values() for text in lines]
         widths = [*map(strong.length, labels), *map(plain.length, figures)]
         return math.ceil(max(widths)) + plain.size - GAP_PX

@@ -198,14 +198,14 @@ def test_twenty_by_twenty_is_composed_in_the_memory_of_one_row(tmp_path: Path) -
     assert int(words[-1]) < 40, f"{words[-1]} MB more"
 
 
+@pytest.mark.parametrize("figures", [["1,234 steps", "loss 0.1234", "held out 0.1357"], []], ids=["figures", "none"])
 @pytest.mark.parametrize("tile", [48, 64, 128, 320])
-def test_small_pictures_have_columns_as_wide_as_their_headings(run: Run, tmp_path: Path, tile: int) -> None:
+def test_small_pictures_have_columns_as_wide_as_their_headings(run: Run, tile: int, figures: list[str]) -> None:
     """No figure is cut, neighbours do not touch, and the title has room; large pictures are not moved apart."""
     plan = make_plan(run, settings={"width": 512, "height": 512})
-    figures = {number: ["1,234 steps", "loss 0.1234", "held out 0.1357"] for number in range(3)}
-    layout = Layout(plan, Look(tile_px=tile, format="png"), figures)
+    layout = Layout(plan, Look(tile_px=tile, format="png"), dict.fromkeys(range(3), figures))
     pens = layout.pens
-    for text in figures[0]:
+    for text in figures:
         assert pens.plain.wrapped(text, layout.column, 1) == [text]
         assert pens.plain.length(text) + pens.plain.size <= layout.column + GAP_PX
     for epoch in plan.request.epochs:
