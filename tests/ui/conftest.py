@@ -46,6 +46,8 @@ tensorboard = false
 """A preset of four steps."""
 ROOT = Path(__file__).resolve().parents[2]
 GRADIOS = ("3.41.2", "4.40.0")
+LOADING = 90_000
+"""Milliseconds that a page may take to stand there: much, on a machine that does other things as well."""
 
 
 @dataclass
@@ -171,8 +173,8 @@ def visit(browser: Any) -> Iterator[Callable[..., Any]]:
         if script:
             page.add_init_script(script)
         page.goto(served.url, wait_until="domcontentloaded")
-        page.wait_for_selector("#txt2img_prompt textarea")
-        page.wait_for_function("window.loraLoop && loraLoop.boxes.length === 4")
+        page.wait_for_selector("#txt2img_prompt textarea", timeout=LOADING)
+        page.wait_for_function("window.loraLoop && loraLoop.boxes.length === 4", timeout=LOADING)
         return page
 
     yield opened
