@@ -109,7 +109,7 @@ class Painter:
         return Image.new("RGB", (self.sheet.size[0], height), PAPER)
 
     def _left(self, column: int) -> int:
-        return MARGIN_PX + self.layout.gutter + column * (self.layout.tile[0] + GAP_PX)
+        return MARGIN_PX + self.layout.gutter + column * (self.layout.column + GAP_PX)
 
     def _title(self) -> Image.Image:
         band, pens = self._band(self.layout.title_px), self.layout.pens
@@ -124,23 +124,23 @@ class Painter:
         return band
 
     def _headings(self) -> Image.Image:
-        band, pens, tile = self._band(self.layout.heading_px), self.layout.pens, self.layout.tile[0]
+        band, pens, room = self._band(self.layout.heading_px), self.layout.pens, self.layout.column
         draw = ImageDraw.Draw(band)
         draw.line((MARGIN_PX, 0, self.sheet.size[0] - MARGIN_PX, 0), fill=LINE)
         for column, epoch in enumerate(self.sheet.columns):
             left, top = self._left(column), PAD_PX
             label = NO_LORA if epoch == CONTROL else self.layout.plan.request.epochs[epoch].label
             chosen = epoch == self.words.chosen and epoch != CONTROL
-            lines = pens.strong.wrapped(label, tile, LABEL_LINES)
+            lines = pens.strong.wrapped(label, room, LABEL_LINES)
             for line in lines:
                 pens.strong.write(draw, (left, top), line, ACCENT if chosen else INK)
                 top += pens.strong.line_px
             for text in self.layout.figures.get(epoch, ()):
-                for line in pens.plain.wrapped(text, tile, 1):
+                for line in pens.plain.wrapped(text, room, 1):
                     pens.plain.write(draw, (left, top), line, FAINT)
                 top += pens.plain.line_px
             if chosen:
-                draw.rectangle((left, band.height - 5, left + tile - 1, band.height - 2), fill=ACCENT)
+                draw.rectangle((left, band.height - 5, left + room - 1, band.height - 2), fill=ACCENT)
         return band
 
     def _prompt(self, row: Row) -> Image.Image:

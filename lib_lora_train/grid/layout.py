@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -15,6 +16,10 @@ FORMATS = {"png": 60_000, "jpeg": 60_000, "webp": 16_000}
 MARGIN_PX, GUTTER_PX, GAP_PX, PAD_PX = 28, 112, 8, 12
 SMALLEST_TILE_PX = 48
 PROMPT_LINES, LABEL_LINES = 3, 2
+WIDEST_HEADING = 13
+"""Columns of small pictures are widened for their headings, up to so many times the height of the letters."""
+LEAST_WIDTH_PX = 560
+"""Of a sheet, so that title and prompts can be read above a few small pictures."""
 NO_LORA = "without the LoRA"
 
 
@@ -83,6 +88,8 @@ class Layout:
     figures: Mapping[int, Sequence[str]] = field(default_factory=lambda: dict[int, Sequence[str]]())
     tile: tuple[int, int] = field(init=False)
     pens: Pens = field(init=False)
+    column: int = field(init=False)
+    """Width of a column: of its pictures, or of its heading where that is wider."""
 
     def __post_init__(self) -> None:
         width, height = self.plan.size
@@ -90,6 +97,18 @@ class Layout:
         scale = min(1.0, self.look.tile_px / max(width, height), room / max(width, height))
         self.tile = max(8, round(width * scale)), max(8, round(height * scale))
         self.pens = Pens.of(self.look, self.tile)
+        self.column = max(self.tile[0], min(self._heading_width(), WIDEST_HEADING * self.pens.plain.size))
+
+    def _heading_width(self) -> int:
+        """The least width at which no heading is cut or touches the next: words of labels and whole figures."""
+        strong, plain = self.pens.strong, self.pens.plain
+        labels = [*self._labels(), *NO_LORA.split(" ", 1)]  # its two lines
+        figures = [text for lines in self.figures.values() for text in lines]
+        widths = [*map(strong.length, labels), *map(plain.length, figures)]
+        return math.ceil(max(widths)) + plain.size - GAP_PX
+
+    def _labels(self) -> list[str]:
+        return [epoch.label for epoch in self.plan.request.epochs]
 
     @property
     def gutter(self) -> int:
@@ -97,7 +116,7 @@ class Layout:
 
     def width(self, columns: int) -> int:
         """A sheet's width in pixels."""
-        return 2 * MARGIN_PX + self.gutter + columns * (self.tile[0] + GAP_PX) - GAP_PX
+        return max(LEAST_WIDTH_PX, 2 * MARGIN_PX + self.gutter + columns * (self.column + GAP_PX) - GAP_PX)
 
     @property
     def title_px(self) -> int:
@@ -107,8 +126,8 @@ class Layout:
     def heading_px(self) -> int:
         """The height of the epochs' headings."""
         lines = max((len(lines) for lines in self.figures.values()), default=0)
-        labels = [epoch.label for epoch in self.plan.request.epochs] + [NO_LORA]
-        wrapped = max(len(self.pens.strong.wrapped(label, self.tile[0], LABEL_LINES)) for label in labels)
+        labels = [*self._labels(), NO_LORA]
+        wrapped = max(len(self.pens.strong.wrapped(label, self.column, LABEL_LINES)) for label in labels)
         return wrapped * self.pens.strong.line_px + lines * self.pens.plain.line_px + 2 * PAD_PX
 
     def prompt_lines(self, row: Row, width: int) -> list[str]:
@@ -154,7 +173,7 @@ class Layout:
         widest = FORMATS[self.look.format] - 2 * MARGIN_PX - self.gutter
         # No sheet so wide that the pixel limit leaves no room for a row.
         widest = min(widest, self.look.max_pixels // self._least(0))
-        most = max(1, widest // (self.tile[0] + GAP_PX) - len(control))
+        most = max(1, widest // (self.column + GAP_PX) - len(control))
         for start in range(0, max(1, len(epochs)), most):
             yield (*control, *epochs[start : start + most])
 

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 
 from lib_lora_train.files.errors import FilesError
@@ -101,8 +102,15 @@ def misfit(lora: LoraFile, base: Path | None) -> str:
 def content_hash(path: Path) -> str:
     """SHA-256 of the tensors alone: the same for two files that differ in name and metadata only.
 
-    Raises FilesError when the file is damaged, OSError when it cannot be read.
+    A file is read once as long as its size and times stay what they are. Raises FilesError when it is damaged,
+    OSError when it cannot be read.
     """
+    stamp = path.stat()
+    return _hash_of(path, (stamp.st_size, stamp.st_mtime_ns, stamp.st_ctime_ns, stamp.st_ino))
+
+
+@lru_cache(maxsize=4096)
+def _hash_of(path: Path, _stamp: tuple[int, ...]) -> str:
     header = read_header(path)
     table = [(name, entry.dtype, entry.shape) for name, entry in header.tensors.items()]
     digest = hashlib.sha256(json.dumps(table).encode())

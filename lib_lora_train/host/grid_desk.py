@@ -17,6 +17,8 @@ from lib_lora_train.grid.keep import Kept
 from lib_lora_train.grid.layout import Layout, Look
 from lib_lora_train.grid.manifest import Manifest
 from lib_lora_train.grid.numbers import Losses
+from lib_lora_train.grid.page import build
+from lib_lora_train.grid.page.build import Findings
 from lib_lora_train.grid.plan import Axis, Checkpoint, Plan, Request
 from lib_lora_train.grid.prompts import Drawn, GridPrompt
 from lib_lora_train.grid.render import Estimate
@@ -58,13 +60,15 @@ def overview(host: WebUI, given: Sequence[Any], page: Page) -> Overview:
     made = _plan(found, form, page)
     folder = home(host) / "grids" / safe_name(found.name)
     manifest = Manifest.open(folder) if folder.is_dir() else Manifest(folder)
-    sheets = Layout(made, Look(form.tile, format=form.format), {}).sheets()
+    chosen = made.request.epochs
+    losses = numbers.losses(chosen, found.job)
+    figures = build.figures_of(made, Findings(losses))
+    sheets = Layout(made, Look(form.tile, format=form.format), figures).sheets()
     estimate = render.estimate(made, manifest, sheets, form.format)
     last = max((done for done in manifest.done.values() if done.file), key=lambda done: done.finished, default=None)
     estimate = dataclasses.replace(estimate, seconds=None if last is None else last.seconds * estimate.images)
     index = folder / "index.html"
-    chosen = made.request.epochs
-    return Overview(found, chosen, numbers.losses(chosen, found.job), estimate, index if index.is_file() else None)
+    return Overview(found, chosen, losses, estimate, index if index.is_file() else None)
 
 
 def _plan(found: Run, form: GridForm, page: Page) -> Plan:

@@ -58,7 +58,7 @@ def write_run(folder: Path, name: str = "x", epochs: int = 3) -> Run:
     for epoch in range(1, epochs + 1):
         write_lora(folder / f"{name}-{epoch:06d}.safetensors", epoch, kohya(name, epoch, epochs))
     write_lora(folder / f"{name}.safetensors", epochs, kohya(name, epochs, epochs) | {"ss_training_finished_at": "1"})
-    return discover.find(str(folder))
+    return discover.find(str(folder / f"{name}.safetensors"))
 
 
 def make_plan(run: Run, wildcards: Sequence[Path] = (), **changes: Any) -> Plan:

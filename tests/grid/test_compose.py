@@ -61,7 +61,7 @@ def test_every_tile_is_where_its_headings_say(run: Run, tmp_path: Path, kind: st
             place = Place(0, 0, row.prompt, row.seed, CONTROL if epoch == CONTROL else row.weight, epoch)
             cell = plan.cell(place)
             assert cell
-            left = MARGIN_PX + layout.gutter + column * (layout.tile[0] + GAP_PX)
+            left = MARGIN_PX + layout.gutter + column * (layout.column + GAP_PX)
             found = pixels.getpixel((left + 30, top + 20))
             assert max(abs(one - two) for one, two in zip(found, picture_of(cell).getpixel((5, 5)), strict=True)) < 12
         top += layout.row_px
@@ -196,3 +196,20 @@ def test_twenty_by_twenty_is_composed_in_the_memory_of_one_row(tmp_path: Path) -
     words = done.stdout.split()
     assert words[0] == "401" and words[1] == "1"
     assert int(words[-1]) < 40, f"{words[-1]} MB more"
+
+
+@pytest.mark.parametrize("figures", [["1,234 steps", "loss 0.1234", "held out 0.1357"], []], ids=["figures", "none"])
+@pytest.mark.parametrize("tile", [48, 64, 128, 320])
+def test_small_pictures_have_columns_as_wide_as_their_headings(run: Run, tile: int, figures: list[str]) -> None:
+    """No figure is cut, neighbours do not touch, and the title has room; large pictures are not moved apart."""
+    plan = make_plan(run, settings={"width": 512, "height": 512})
+    layout = Layout(plan, Look(tile_px=tile, format="png"), dict.fromkeys(range(3), figures))
+    pens = layout.pens
+    for text in figures:
+        assert pens.plain.wrapped(text, layout.column, 1) == [text]
+        assert pens.plain.length(text) + pens.plain.size <= layout.column + GAP_PX
+    for epoch in plan.request.epochs:
+        assert pens.strong.wrapped(epoch.label, layout.column, 1) == [epoch.label]
+    assert pens.strong.wrapped("without the LoRA", layout.column, 2)[-1].endswith("LoRA")
+    assert all(sheet.size[0] >= 560 for sheet in layout.sheets())
+    assert layout.column == tile if tile >= 128 else tile < layout.column <= 13 * pens.plain.size

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from lib_lora_train.grid import discover
+from lib_lora_train.grid import discover, lora_file
 from lib_lora_train.grid.errors import RunNotFound
 from lib_lora_train.grid.names import natural, take_apart
 from tests.grid.files import kohya, write_lora, write_run
@@ -146,3 +147,24 @@ def test_the_trigger_is_the_cards_then_the_metadatas(tmp_path: Path) -> None:
     assert run.trigger == "zorpi creature"
     (tmp_path / "x-000002.json").write_text("[broken")
     assert run.trigger == "ohwx cat"
+
+
+def test_a_file_is_hashed_once_until_it_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A form that looks at a run at each keystroke must not read gigabytes each time."""
+    write_run(tmp_path, "x", 3)
+    read: list[str] = []
+    original = lora_file.read_header
+
+    def counting(path: Path) -> Any:
+        read.append(path.name)
+        return original(path)
+
+    monkeypatch.setattr(lora_file, "read_header", counting)
+    first = discover.find(str(tmp_path))
+    assert len(read) == 4  # headers; the tensors were read when the run was looked at for the first time
+    write_lora(tmp_path / "x-000002.safetensors", 9, kohya("x", 2, 3))
+    read.clear()
+    again = discover.find(str(tmp_path))
+    assert len(read) == 4 + 1
+    before, after = ({epoch.name: epoch.content for epoch in one.epochs} for one in (first, again))
+    assert before.pop("x-000002") != after.pop("x-000002") and before == after

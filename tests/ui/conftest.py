@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -21,6 +20,8 @@ from lib_lora_train.train.base.random_base import write_random_base
 from lib_lora_train.ui.shelf import Root, Shelf
 from lib_lora_train.ui.store import Store
 from lib_lora_train.ui.surroundings import Desk, Reading
+from tests.browsers import missing
+from tests.grid.files import write_run
 from tests.runs import draw_photo
 
 TINY = """
@@ -45,8 +46,8 @@ tensorboard = false
 """A preset of four steps."""
 ROOT = Path(__file__).resolve().parents[2]
 GRADIOS = ("3.41.2", "4.40.0")
-REQUIRED = "LORA_LOOP_BROWSER_TESTS"
-ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-sync"]
+LOADING = 90_000
+"""Milliseconds that a page may take to stand there: much, on a machine that does other things as well."""
 
 
 @dataclass
@@ -78,13 +79,6 @@ def folders(tmp_path: Path) -> Folders:
     return made
 
 
-def missing(sentence: str) -> None:
-    """Skip with a sentence; fail where the browser tests must run (CI)."""
-    if os.environ.get(REQUIRED) == "required":
-        pytest.fail(sentence)
-    pytest.skip(sentence)
-
-
 def python_with(version: str) -> Path:
     """The interpreter that has this gradio, made by tools/develop.py."""
     folder = ROOT / "build" / f"gradio-{version}"
@@ -105,6 +99,7 @@ def served(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     """The page of one generation of gradio; in its data folder lie a tiny base and photos, and training works."""
     data = tmp_path_factory.mktemp(f"gradio-{request.param}")
     (data / "models").mkdir()
+    write_run(data / "Lora", "rig")
     write_random_base(data / "models" / "tiny.safetensors", "tiny", seed=0)
     (data / "photos").mkdir()
     for number in range(5):
@@ -119,7 +114,9 @@ def served(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 @pytest.fixture(scope="session", params=GRADIOS)
 def shared(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """The page of a WebUI that others can reach."""
-    yield from serve(request.param, tmp_path_factory.mktemp(f"shared-{request.param}"), "--shared")
+    data = tmp_path_factory.mktemp(f"shared-{request.param}")
+    write_run(data / "Lora", "rig")
+    yield from serve(request.param, data, "--shared")
 
 
 def serve(version: str, data: Path, *more: str) -> Iterator[Served]:
@@ -154,22 +151,6 @@ def _ready(child: subprocess.Popen[bytes], said: Path) -> int:
         time.sleep(0.1)
 
 
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Any]:
-    """Chromium, without a window."""
-    try:
-        from playwright.sync_api import sync_playwright
-    except ImportError:
-        missing("playwright is not installed; 'make setup' installs it.")
-    program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if program is None:
-        missing("No Chromium was found; install it (on Debian: apt install chromium).")
-    with sync_playwright() as play:
-        running = play.chromium.launch(executable_path=program, headless=True, args=ARGUMENTS)
-        yield running
-        running.close()
-
-
 @pytest.fixture
 def visit(browser: Any) -> Iterator[Callable[..., Any]]:
     """`visit(served)` opens the page; what it asks of other machines is refused, what it throws fails the test."""
@@ -192,8 +173,8 @@ def visit(browser: Any) -> Iterator[Callable[..., Any]]:
         if script:
             page.add_init_script(script)
         page.goto(served.url, wait_until="domcontentloaded")
-        page.wait_for_selector("#txt2img_prompt textarea")
-        page.wait_for_function("window.loraLoop && loraLoop.boxes.length === 4")
+        page.wait_for_selector("#txt2img_prompt textarea", timeout=LOADING)
+        page.wait_for_function("window.loraLoop && loraLoop.boxes.length === 4", timeout=LOADING)
         return page
 
     yield opened

@@ -2,8 +2,9 @@
 
     python tests/ui/page.py PORT DATA_FOLDER [--shared] [--trainer PYTHON]
 
-It holds prompt boxes with the host's ids, our accordion in both tabs and the wildcards tab, and loads our scripts and
-style as a WebUI does. `script.js` of the host is played by a few lines below.
+It holds prompt boxes with the host's ids, our accordion and the epoch grid's form in both tabs, the wildcards tab and
+the Train tab, and loads our scripts and style as a WebUI does. `script.js` of the host, and the two of its modules that
+*Keep this one* asks, are played by a few lines below.
 """
 
 from __future__ import annotations
@@ -11,7 +12,9 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import threading
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -24,7 +27,7 @@ from lib_lora_train.environment import launch  # noqa: E402
 from lib_lora_train.environment.state import Environment  # noqa: E402
 from lib_lora_train.keywords.catalogue import CHECKPOINT, Catalogue, Entry  # noqa: E402
 from lib_lora_train.keywords.check import OptionSpec  # noqa: E402
-from lib_lora_train.ui import accordion, train_tab, wildcards_tab  # noqa: E402
+from lib_lora_train.ui import accordion, epoch_grid, train_tab, wildcards_tab  # noqa: E402
 from lib_lora_train.ui.train import building  # noqa: E402
 
 HOST_SCRIPT = """
@@ -48,11 +51,11 @@ class Standing:
     """A host that is nothing but a folder."""
 
     name = "test page"
-    lora_folder = None
 
-    def __init__(self, folder: Path, shared: bool) -> None:
-        self.data_folder = folder
-        self.shared = shared
+    def __init__(self, folder: Path, reachable: bool) -> None:
+        self.data_folder, self.lora_folder = folder, folder / "Lora"
+        self.shared = SimpleNamespace(state=SimpleNamespace(job=""))
+        self.reachable = reachable
 
     def catalogue(self) -> Catalogue:
         models = sorted((self.data_folder / "models").glob("*.safetensors"))
@@ -63,7 +66,7 @@ class Standing:
         return default
 
     def is_non_local(self) -> bool:
-        return self.shared
+        return self.reachable
 
     def options(self) -> dict[str, OptionSpec]:
         return {}
@@ -101,6 +104,8 @@ def tab(name: str) -> None:
         )
         gr.Number(value=-1, label="Seed", elem_id=f"{name}_seed", precision=0, interactive=True)
         accordion.build(name == "img2img")
+        with gr.Accordion("LoRA Loop epoch grid", open=False, elem_id=f"{name}_script"):
+            epoch_grid.build(name == "img2img")
 
 
 def build() -> gr.Blocks:
@@ -112,6 +117,13 @@ def build() -> gr.Blocks:
         with gr.Tab("Train", id="train", elem_id="tab_lora_loop_train"):
             train_tab.build()
     return demo
+
+
+def play_modules() -> None:
+    """The WebUI's lock against drawing, and the place of its cached prompts."""
+    for name in ("modules", "modules.call_queue", "modules.processing"):
+        sys.modules[name] = ModuleType(name)
+    sys.modules["modules.call_queue"].queue_lock = threading.Lock()  # type: ignore[attr-defined]
 
 
 def inject() -> None:
@@ -140,6 +152,7 @@ def main() -> None:
     launch.find = building.find = found
     standing = Standing(given.folder, given.shared)
     host.find = lambda: standing  # type: ignore[attr-defined]
+    play_modules()
     demo = build()
     inject()
     demo.queue()

@@ -6,6 +6,7 @@ import ast
 from dataclasses import fields
 from pathlib import Path
 
+from lib_lora_train.host.grid_form import GridForm
 from lib_lora_train.host.request import MODES, Request
 from lib_lora_train.host.settings import SETTINGS
 from lib_lora_train.ui.settings import PAGE_SETTINGS
@@ -27,7 +28,7 @@ def marked(tree: ast.AST) -> set[str]:
 def strings() -> set[str]:
     """All of them; a setting's explanation stands in parentheses in the WebUI's settings page."""
     found = {text for source in SOURCES for text in marked(ast.parse(source.read_text("utf-8")))}
-    for one in fields(Request):
+    for one in (*fields(Request), *fields(GridForm)):
         found |= {one.metadata["label"], one.metadata["help"]}
     for setting in (*SETTINGS, *PAGE_SETTINGS):
         found |= {setting.label, f"({setting.info})", *setting.choices} if setting.info else {setting.label}

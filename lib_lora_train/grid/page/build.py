@@ -117,7 +117,7 @@ def figures_of(plan: Plan, findings: Findings) -> dict[int, list[str]]:
         found = findings.losses.get(epoch.name, Losses())
         here = [f"{epoch.step:,} steps"] if epoch.step is not None and not epoch.label.startswith("step") else []
         here += [f"loss {found.training:.4f}"] if found.training is not None else []
-        here += [f"held-out loss {found.held_out:.4f}"] if found.held_out is not None else []
+        here += [f"held out {found.held_out:.4f}"] if found.held_out is not None else []
         best = _best(findings.standings, number)
         if best and best.likeness:
             here.append(f"likeness {best.likeness.mean:.3f} at {best.weight:g}")
