@@ -14,9 +14,11 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from lib_lora_train.jobs import process
+from lib_lora_train.train.job import Job
 from tests.webui.client import WebUI, same
 from tests.webui.test_browser import PROMPT, page
-from tests.webui.train_tab import PRESET, STEP_WAIT, Tab, photos, steps_done, trainer_of, weights
+from tests.webui.train_tab import PRESET, TRAINED, Tab, photos, steps_done, trainer_of, weights
 
 __all__ = ["page"]
 TXT2IMG = "#tabs button:text-is('txt2img')"
@@ -29,10 +31,13 @@ def tab(webui: WebUI, page: Any) -> Iterator[Tab]:
     opened = Tab.open(webui, page)
     before = {*_names(opened.home / "jobs"), *_names(opened.home / "photos"), *_names(opened.loras)}
     yield opened
+    for job in set(_names(opened.home / "jobs")) - before:
+        process.kill(Job(job))
     for folder in (opened.home / "jobs", opened.home / "photos", opened.loras):
         for one in set(_names(folder)) - before:
             shutil.rmtree(one) if one.is_dir() else one.unlink()
-    (opened.home / "presets" / f"{PRESET}.toml").unlink(missing_ok=True)
+    for one in (opened.home / "presets").glob(f"{PRESET}-*.toml"):
+        one.unlink()
 
 
 def _names(folder: Path) -> list[Path]:
@@ -68,7 +73,7 @@ def test_photos_in_lora_out_used_in_txt2img(tab: Tab, base: str, tmp_path: Path)
     before = generate(tab, "ohwx cat")
     tab.look()
     tab.answer("webui-cat", base, 4, photos(tmp_path / "photos"))
-    tab.check()
+    tab.check(4)
     assert tab.page.locator(".lora-loop-card").count() == 5
     job = tab.start("webui-cat")
     tab.status("done")
@@ -88,13 +93,13 @@ def test_photos_in_lora_out_used_in_txt2img(tab: Tab, base: str, tmp_path: Path)
 def test_j2_a_killed_trainer_is_resumed_to_the_same_bytes(tab: Tab, base: str, tmp_path: Path) -> None:
     given = photos(tmp_path / "photos")
     tab.answer("whole", base, 12, given)
-    tab.check()
+    tab.check(12)
     whole = tab.start("whole")
     tab.status("done")
     tab.answer("killed", base, 12, given)
-    tab.check()
+    tab.check(12)
     killed = tab.start("killed")
-    deadline = time.monotonic() + STEP_WAIT / 1000
+    deadline = time.monotonic() + TRAINED / 1000
     while steps_done(killed) < 5 and time.monotonic() < deadline:
         time.sleep(0.01)
     os.kill(trainer_of(killed), signal.SIGKILL)
@@ -115,8 +120,9 @@ def test_j8_three_in_the_queue_and_one_fails(tab: Tab, base: str, tmp_path: Path
     given = photos(tmp_path / "photos")
     jobs: list[Path] = []
     for number in range(3):
-        tab.answer(f"row{number}", base, 30 if number == 0 else 4, given)
-        tab.check()
+        steps = 30 if number == 0 else 4
+        tab.answer(f"row{number}", base, steps, given)
+        tab.check(steps)
         jobs.append(tab.start(f"row{number}"))
         if number == 1:
             folder = max(_names(tab.home / "photos"), key=lambda one: one.stat().st_mtime_ns)
@@ -129,7 +135,7 @@ def test_j8_three_in_the_queue_and_one_fails(tab: Tab, base: str, tmp_path: Path
     for one in (tab, other):
         for job, status in zip(jobs, ("done", "failed", "done"), strict=True):
             row = f"#lora_loop_train_jobs li:has([data-job='{job.name}']) .lora-loop-{status}"
-            one.page.wait_for_selector(row, timeout=240_000)
+            one.page.wait_for_selector(row, timeout=TRAINED)
     second.close()
     assert (tab.loras / "row0.safetensors").is_file() and (tab.loras / "row2.safetensors").is_file()
     reports = sorted((tab.home / "queue" / "reports").iterdir())

@@ -33,10 +33,11 @@ prompts = []
 [log]
 tensorboard = false
 """
-STEP_WAIT = 60_000
-TRAINED = 240_000
+STEP_WAIT = 180_000
+TRAINED = 400_000
 BUILT = 900_000
 PART = "#lora_loop_train_{}"
+REFUSED = "#lora_loop_train_notice .lora-loop-notice:not(.lora-loop-good)"
 
 
 @dataclass
@@ -79,13 +80,14 @@ class Tab:
 
     def answer(self, name: str, base: str, steps: int, photos: Path) -> None:
         """Everything that the first page asks for; a preset of `steps` steps."""
-        presets = self.home / "presets"
-        presets.mkdir(parents=True, exist_ok=True)
-        (presets / f"{PRESET}.toml").write_text(TINY.format(steps=steps), "utf-8")
-        options = self.page.locator("#lora_loop_train_preset input")
-        if not options.is_visible():
+        preset = f"{PRESET}-{steps}"
+        (self.home / "presets").mkdir(parents=True, exist_ok=True)
+        (self.home / "presets" / f"{preset}.toml").write_text(TINY.format(steps=steps), "utf-8")
+        chosen = self.page.locator("#lora_loop_train_preset input")
+        if not chosen.is_visible():
             self.page.click("#lora_loop_train_options >> text=All options")
-        self.choose("preset", PRESET)
+        if chosen.input_value() != preset:
+            self.choose("preset", preset)
         self.wait(f"document.querySelector('#lora_loop_train_loop_steps :is(textarea, input)')?.value === '{steps}'")
         self.choose("base", base)
         self.fill("trigger", "ohwx")
@@ -97,14 +99,19 @@ class Tab:
         last = sorted(photos.iterdir())[-1].stem
         self.wait(f"document.querySelector('#lora_loop_train_dropped').innerText.includes('{last}')")
 
-    def check(self) -> None:
+    def check(self, steps: int) -> None:
+        """Press Check; the page says how long the run will be."""
         self.page.click(PART.format("check"))
-        self.page.wait_for_selector(PART.format("start") + ":visible", timeout=STEP_WAIT)
+        self.page.wait_for_selector(f"{PART.format('start')}:visible, {REFUSED}", timeout=STEP_WAIT)
+        assert not self.page.is_visible(REFUSED), self.page.inner_text(REFUSED)
+        assert f" {steps} steps" in self.page.inner_text(PART.format("sentence"))
 
     def start(self, name: str) -> Path:
         """Press Start; the job's folder."""
         self.page.click(PART.format("start"))
-        self.wait(f"document.querySelector('#lora_loop_train_head')?.innerText.includes('{name}')")
+        followed = f"{PART.format('head')} h3:has-text('{name}')"
+        self.page.wait_for_selector(f"{followed}, {REFUSED}", timeout=STEP_WAIT)
+        assert self.page.is_visible(followed), self.page.inner_text(REFUSED)
         return self.job(name)
 
     def status(self, status: str, timeout: int = TRAINED) -> None:
