@@ -59,7 +59,7 @@ def _take(host: WebUI) -> str:
     if other is not None and other.is_trainer:
         if not host.option(SHARE.name, False):
             raise CardBusy(
-                f"The card is {_figures(host, other)}: pause that in the Train tab, "
+                f"The card is busy {_figures(host, other)}: pause that in the Train tab, "
                 f"or switch on '{SHARE.label}' in the settings, under LoRA Loop."
             )
         notice = f"The card is also {_figures(host, other)}."
