@@ -1,8 +1,10 @@
-"""The WebUI's door to the Train tab."""
+"""The WebUI's door to the Train tab, and to the card that training and drawing share."""
 
 import importlib
 
 from modules import script_callbacks
+
+from lib_lora_train.host import door
 
 
 def tab():
@@ -10,3 +12,5 @@ def tab():
 
 
 script_callbacks.on_ui_tabs(tab)
+script_callbacks.on_app_started(lambda *_: door.started())  # with --nowebui too
+door.loading()

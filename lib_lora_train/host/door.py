@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from lib_lora_train.host import drawing, infotext, parts, settings
+from lib_lora_train.host import drawing, infotext, parts, settings, turns
+from lib_lora_train.host.errors import HostError
 from lib_lora_train.host.finding import find
 from lib_lora_train.host.request import Request
 from lib_lora_train.host.shots import HIRES, HIRES_NEGATIVE, Shot
@@ -46,12 +48,36 @@ def before_process(p: Any, arguments: Sequence[Any]) -> None:
         _undo(p, mine)
     p.lora_loop = mine = parts.Own(id(p))
     try:
+        _turn(p)
         request = Request.read(arguments)
         if request.enabled and not (_is_plain(p) and request.mode != "combinatorial" and not request.fixed_seed):
             _prepare(find(), p, request)
     except Exception as error:
         _keep(p, mine, "override_settings", "n_iter")
         p.override_settings, p.n_iter = Refusal(error), 0
+
+
+def loading() -> None:
+    """The WebUI loads its scripts, and will load a model next."""
+    with contextlib.suppress(HostError):
+        turns.spare_the_start(find())
+
+
+def started() -> None:
+    """The WebUI answers, with a page or without."""
+    with contextlib.suppress(HostError):
+        turns.register(find())
+
+
+def _turn(p: Any) -> None:
+    """The card is this job's, or the job goes on beside a training. Raises CardBusy."""
+    try:
+        host = find()
+    except HostError:  # an unknown WebUI draws as ever
+        return
+    beside = turns.take(host)
+    if beside:
+        _say(host, p, beside)
 
 
 def _is_plain(p: Any) -> bool:

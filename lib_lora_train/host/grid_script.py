@@ -16,7 +16,7 @@ from lib_lora_train.grid.layout import Look
 from lib_lora_train.grid.plan import Axis, Plan, Request
 from lib_lora_train.grid.prompts import Drawn, GridPrompt
 from lib_lora_train.grid.session import Outcome, Session
-from lib_lora_train.host import grid_runs, lora_cache
+from lib_lora_train.host import grid_runs, lora_cache, turns
 from lib_lora_train.host.drawing import expander, is_list, mode_of
 from lib_lora_train.host.errors import RequestError
 from lib_lora_train.host.finding import find
@@ -35,6 +35,7 @@ log = logging.getLogger("lora_loop")
 def run(p: Any, arguments: Sequence[Any]) -> Any:
     """Make the grid that the form asks for out of the job `p`; returns the WebUI's result. Raises LoraLoopError."""
     host = find()
+    beside = turns.take(host)
     form = GridForm.read(arguments)
     names = [name.strip() for name in form.checkpoints.split(",") if name.strip()] or [host.checkpoint_of(p)]
     checkpoints = tuple(checkpoint_named(host, name) for name in names)
@@ -44,7 +45,7 @@ def run(p: Any, arguments: Sequence[Any]) -> Any:
     made = _plan(host, p, form, found, (seed, checkpoints))
     fonts = attribute("modules.paths_internal", "roboto_ttf_file")
     session = Session(made, found, folder, Look(form.tile, format=form.format, fonts=(str(fonts),) if fonts else ()))
-    for note in (*found.notes, *made.notes, session.estimate().sentence):
+    for note in (*found.notes, *made.notes, session.estimate().sentence, *filter(None, [beside])):
         log.info(note)
         host.say(p, f"{TITLE}: {note}")
     lora_cache.forget(p)

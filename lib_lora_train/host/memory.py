@@ -16,15 +16,17 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 from lib_lora_train.host.modules import needed, optional
 from lib_lora_train.train import card_lock
 
 
-def tenant() -> card_lock.Tenant:
+@lru_cache(maxsize=1)
+def tenant(card: str) -> card_lock.Tenant:
     """The WebUI's name beside the card's lock; once started, each trainer has the memory freed before it begins."""
-    return card_lock.Tenant(f"the WebUI ({kind()})", free)
+    return card_lock.Tenant(f"the WebUI ({kind()})", free, card)
 
 
 def kind() -> str:

@@ -80,7 +80,13 @@ EXACT = Setting(
     "slower; a picture made in a batch differs by one grey level in single pixels from the same one made alone, and "
     "the WebUI reads pictures for img2img with noise that depends on the job before",
 )
-SETTINGS = (PASTE, KEEP_IMAGES, KEEP_MINUTES, MISSING, LENIENT, MOST, RECORD, EXACT)
+SHARE = Setting(
+    "lora_loop_share_card",
+    False,
+    "Generate while a LoRA trains",
+    "both need the card's memory and slow each other down; otherwise Generate says that the card is busy",
+)
+SETTINGS = (PASTE, KEEP_IMAGES, KEEP_MINUTES, MISSING, LENIENT, MOST, RECORD, EXACT, SHARE)
 
 
 def add_settings(more: tuple[Setting, ...] = ()) -> None:

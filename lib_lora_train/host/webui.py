@@ -7,12 +7,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from lib_lora_train.host import names
+from lib_lora_train.host import names, turns
 from lib_lora_train.host.api import Picture
 from lib_lora_train.host.modules import attribute, needed
 from lib_lora_train.keywords.catalogue import Catalogue, Entry
 from lib_lora_train.keywords.check import OptionSpec, Value
 from lib_lora_train.keywords.table import BY_NAME, KEYWORDS, OPTION, OPTIONS_ALLOWED
+from lib_lora_train.train import card_lock
 
 AUTOMATIC = Entry("Automatic", ("auto", "default"))
 NONE = Entry("None", ("built in", "baked"))
@@ -64,6 +65,20 @@ class WebUI:
         flags = ("share", "listen", "ngrok", "server_name")
         locked = self.flag("gradio_auth") or self.flag("gradio_auth_path")
         return any(self.flag(name) for name in flags) and not locked
+
+    @property
+    def card(self) -> str:
+        """The name under which the card that pictures are drawn on is locked; "" where the processor draws."""
+        device = attribute("modules.devices", "device")
+        return card_lock.used(getattr(device, "type", "") == "cuda", getattr(device, "index", None) or 0)
+
+    def card_memory(self) -> str:
+        """How much of the card is in use, "" where nobody tells."""
+        try:
+            free, total = self.shared.mem_mon.cuda_mem_get_info()
+            return f"{(total - free) / 1e9:.1f} of {total / 1e9:.1f} GB of the card are in use"
+        except Exception:  # without a card the WebUI's monitor raises whatever torch raises
+            return ""
 
     # Names ----------------------------------------------------------------------------------------------------------
 
@@ -250,6 +265,7 @@ class WebUI:
     def render(self, fields: Mapping[str, Any]) -> Sequence[Picture]:
         """Pictures out of the fields of the txt2img API; nothing is saved by the WebUI."""
         with self._render_lock, needed("modules.call_queue").queue_lock:
+            turns.take(self)
             given = {"do_not_save_samples": True, "do_not_save_grid": True, **fields}
             p = self.processing.StableDiffusionProcessingTxt2Img(sd_model=self.shared.sd_model, **given)
             p.outpath_samples = self.option("outdir_samples") or self.option("outdir_txt2img_samples")

@@ -95,7 +95,7 @@ def sign_off(job: Job, code: int | None) -> None:
     """Write down the end of a trainer that could not do so itself, so that the reason is in the job and not only in
     an exit code. `code` is its exit code, negative for a signal, None when unknown.
     """
-    last = _last_words(job)
+    last = last_event(job, "state", "error")
     if last.get("kind") == "state" and last.get("status") in ("done", "stopped", "paused", "failed"):
         return
     how = (
@@ -116,9 +116,9 @@ def sign_off(job: Job, code: int | None) -> None:
         log.close()
 
 
-def _last_words(job: Job) -> dict[str, Any]:
-    """The newest state or error event."""
+def last_event(job: Job, *kinds: str) -> dict[str, Any]:
+    """The newest event of these kinds; empty when there is none of them at the diary's end."""
     size = job.events.stat().st_size if job.events.exists() else 0
     found, _ = events.read_events(job.events, max(0, size - 64_000))
-    told = [event for event in found if event["kind"] in ("state", "error")]
+    told = [event for event in found if event["kind"] in kinds]
     return told[-1] if told and is_table(told[-1]) else {}

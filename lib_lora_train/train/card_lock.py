@@ -22,6 +22,8 @@ from lib_lora_train.errors import LoraLoopError
 from lib_lora_train.files import atomic, locks, processes
 
 FOLDER_VARIABLE = "LORA_LOOP_CARD_LOCKS"
+CARD_VARIABLE = "LORA_LOOP_CARD"
+"""Names the card to lock, also where there is none."""
 PATIENCE_S = 30.0
 """For so long a trainer waits for a WebUI that is to free its memory."""
 _LOOK_S = 0.5
@@ -42,11 +44,23 @@ class Holder:
     since: float
     place: str
 
+    @property
+    def is_trainer(self) -> bool:
+        """Whether it trains: only a trainer has a place, its job's folder."""
+        return bool(self.place)
 
-def card() -> str:
-    """The name under which the first card that this process sees is locked."""
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0].strip() or "0"
-    return visible if visible.isdigit() else hashlib.sha256(visible.encode()).hexdigest()[:12]
+
+def card(number: int = 0) -> str:
+    """The name under which a card is locked, by its number among those that this process sees."""
+    visible = [one.strip() for one in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if one.strip()]
+    name = visible[number] if number < len(visible) else str(number)
+    return name if name.isdigit() else hashlib.sha256(name.encode()).hexdigest()[:12]
+
+
+def used(has_card: bool, number: int = 0) -> str:
+    """The name of the card that this process works on, "" without one. Trainers and WebUIs ask alike."""
+    told = os.environ.get(CARD_VARIABLE, "")
+    return told if told.isalnum() else card(number) if has_card else ""
 
 
 def folder() -> Path:
@@ -65,10 +79,10 @@ def lock(name: str) -> locks.Lock:
     return locks.Lock(folder() / f"card-{name}.lock")
 
 
-def take(claim: locks.Lock, purpose: str, place: Path | str = "") -> bool:
-    """Take the lock and write down for what; False while another has it."""
+def take(claim: locks.Lock, purpose: str, place: Path | str = "", wait_s: float = 0.3) -> bool:
+    """Take the lock within `wait_s` seconds and write down for what; False while another has it."""
     about = {"purpose": purpose, "pid": os.getpid(), "since": time.time(), "place": str(place)}
-    return claim.acquire(about)
+    return claim.acquire(about, wait_s)
 
 
 def holder(name: str) -> Holder | None:

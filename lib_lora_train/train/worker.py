@@ -21,6 +21,8 @@ from lib_lora_train.train.job import Job
 
 UNKNOWN = 1
 """Exit code of a fault that has no sentence of its own."""
+WAIT_S = 1.0
+"""For so long a run tries to get the card before it looks whether it is to stop."""
 SILENCE_S = 300.0
 """A trainer without an event for so long writes its stacks into the log: it may be hung."""
 
@@ -108,7 +110,7 @@ def _train(job: Job, log: EventLog) -> None:
     from lib_lora_train.train import device, loop, setup
 
     run = None
-    claim = _claim_card(job, log, card_lock.card() if torch.cuda.is_available() else "")
+    claim = _claim_card(job, log, card_lock.used(torch.cuda.is_available()))
     try:
         run = setup.prepare(job, log)
         job.update(steps=run.length.steps)
@@ -159,14 +161,15 @@ def _claim_card(job: Job, log: EventLog, card: str) -> locks.Lock:
     except OSError as error:  # a lock that cannot be had must not keep a person from training
         log.write("warning", name="card_lock", message=f"The card cannot be locked against other programs ({error}).")
         return nothing
-    while not (job.read().get("share_card") or card_lock.take(claim, f"training {job.config().name}", job.folder)):
+    purpose = f"training {job.config().name}"
+    # Tried all the time: between two pictures of "Generate forever" the card is free for an instant only.
+    while not (job.read().get("share_card") or card_lock.take(claim, purpose, job.folder, WAIT_S)):
         if not said:
             said = True
             log.write("state", status="waiting", message=card_lock.busy_sentence(card))
         if job.is_asked_to_stop():
             job.take()
             raise Stopped("The run was stopped while it waited for the card; resume goes on from there.")
-        time.sleep(1.0)
     still_used = card_lock.ask_to_free(card)
     if still_used:
         log.write("warning", name="host_memory", message=still_used)

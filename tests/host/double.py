@@ -114,6 +114,7 @@ class Double:
         self.infos = {alias: one for one in infos for alias in (one.name, one.title, one.name_for_extra)}
         self.model_data = types.SimpleNamespace(sd_model=None, forge_loading_parameters={})
         self.is_forge = recording["names"]["modules.sd_models:forge_model_reload"] is not None
+        self.flags = types.SimpleNamespace(lora_dir=str(folder), skip_load_model_at_start=False)
         self.hooks = [call["hook"] for call in recording["hooks"]["txt2img"]]
 
     @property
@@ -253,9 +254,10 @@ class Double:
             apply_styles_to_prompt=lambda text, names: ", ".join([text, *(f"{name} {{a|b}}" for name in names)]),
             apply_negative_styles_to_prompt=lambda text, names: text,
         )
-        main = {
+        monitor = types.SimpleNamespace(cuda_mem_get_info=lambda: (1_100_000_000, 8_000_000_000))
+        main: dict[str, Any] = {
             "modules.shared": {"opts": self.opts, "state": self.state, "prompt_styles": styles, "sd_upscalers": [], "gr": None,
-                               "cmd_opts": types.SimpleNamespace(lora_dir=str(self.folder)), "sd_model": None,
+                               "cmd_opts": self.flags, "sd_model": None, "mem_mon": monitor,
                                "latent_upscale_modes": dict.fromkeys(self.recording["latent_upscale_modes"]),
                                "OptionInfo": types.SimpleNamespace},
             "modules.processing": {"process_images": self.process_images, "get_fixed_seed": lambda seed: 1234 if seed in (-1, None) else seed,
@@ -270,6 +272,7 @@ class Double:
             "modules.rng": {"manual_seed": lambda seed: None},
             "modules.launch_utils": {"git_tag": lambda: self.recording["version"]},
             "modules.call_queue": {"queue_lock": threading.Lock()},
+            "modules.devices": {"device": types.SimpleNamespace(type="cpu", index=None)},
             "networks": {"available_networks": {}},
         }  # fmt: skip
         if self.is_forge:

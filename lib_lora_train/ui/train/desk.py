@@ -345,6 +345,4 @@ def desk(host: Host) -> Desk:
 
 @lru_cache(maxsize=4)
 def _desk(host: Host, home: Path) -> Desk:
-    if memory.kind():
-        memory.tenant().start()
     return Desk(host, home, Builder(wanted_here(home)), Instance(home, host.name))

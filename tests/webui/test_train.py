@@ -1,0 +1,142 @@
+"""Training in a real WebUI, through its page: photos in, LoRA out, used in txt2img; ended in the middle and resumed."""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from lib_lora_train.jobs import process
+from lib_lora_train.train.job import Job
+from tests.webui.client import WebUI, same
+from tests.webui.test_browser import PROMPT, page
+from tests.webui.train_tab import PRESET, TRAINED, Tab, photos, steps_done, trainer_of, weights
+
+__all__ = ["page"]
+TXT2IMG = "#tabs button:text-is('txt2img')"
+FIELDS = {"width": 64, "height": 64, "steps": 2, "seed": 7, "cfg_scale": 5}
+
+
+@pytest.fixture
+def tab(webui: WebUI, page: Any) -> Iterator[Tab]:
+    """The Train tab; what a test trained is gone afterwards."""
+    opened = Tab.open(webui, page)
+    before = {*_names(opened.home / "jobs"), *_names(opened.home / "photos"), *_names(opened.loras)}
+    yield opened
+    for job in set(_names(opened.home / "jobs")) - before:
+        process.kill(Job(job))
+    for folder in (opened.home / "jobs", opened.home / "photos", opened.loras):
+        for one in set(_names(folder)) - before:
+            shutil.rmtree(one) if one.is_dir() else one.unlink()
+    for one in (opened.home / "presets").glob(f"{PRESET}-*.toml"):
+        one.unlink()
+
+
+def _names(folder: Path) -> list[Path]:
+    return list(folder.iterdir()) if folder.is_dir() else []
+
+
+@pytest.fixture
+def base(webui: WebUI) -> str:
+    """The narrow checkpoint that the WebUI draws with."""
+    return webui.small_checkpoints()[0]
+
+
+def generate(tab: Tab, prompt: str) -> Image.Image:
+    """The page's Generate."""
+    page = tab.page
+    page.click(TXT2IMG)
+    for name, value in FIELDS.items():
+        page.fill(f"#txt2img_{name} input[type=number]", str(value))
+        page.press(f"#txt2img_{name} input[type=number]", "Tab")
+    page.fill(PROMPT, prompt)
+    before = page.evaluate("document.querySelector('#txt2img_gallery img')?.src || ''")
+    page.click("#txt2img_generate")
+    page.wait_for_function(
+        "old => { const one = document.querySelector('#txt2img_gallery img'); return one && one.src !== old; }",
+        arg=before,
+    )
+    page.wait_for_function("!document.querySelector('#txt2img_interrupt').offsetParent")
+    address = page.evaluate("document.querySelector('#txt2img_gallery img').src")
+    return Image.open(io.BytesIO(page.request.get(address).body())).convert("RGB")
+
+
+def test_photos_in_lora_out_used_in_txt2img(tab: Tab, base: str, tmp_path: Path) -> None:
+    before = generate(tab, "ohwx cat")
+    tab.look()
+    tab.answer("webui-cat", base, 4, photos(tmp_path / "photos"))
+    tab.check(4)
+    assert tab.page.locator(".lora-loop-card").count() == 5
+    job = tab.start("webui-cat")
+    tab.status("done")
+    assert (tab.loras / "webui-cat.safetensors").read_bytes() == (job / "out" / "webui-cat.safetensors").read_bytes()
+    tab.page.click(TXT2IMG)
+    tab.page.fill(PROMPT, "")
+    tab.look()
+    tab.page.locator("#lora_loop_train_files [data-use]").first.click()
+    prompt = tab.page.input_value(PROMPT)
+    assert prompt == "<lora:webui-cat:0.8> ohwx cat"
+    assert same(generate(tab, "ohwx cat"), before), "the model is back as it was, by itself"
+    assert not same(generate(tab, prompt), before)
+    text = tab.page.inner_text("#html_info_txt2img")
+    assert "webui-cat" in text and "Lora hashes" in text and "not found" not in text
+
+
+def test_j2_a_killed_trainer_is_resumed_to_the_same_bytes(tab: Tab, base: str, tmp_path: Path) -> None:
+    given = photos(tmp_path / "photos")
+    tab.answer("whole", base, 12, given)
+    tab.check(12)
+    whole = tab.start("whole")
+    tab.status("done")
+    tab.answer("killed", base, 12, given)
+    tab.check(12)
+    killed = tab.start("killed")
+    deadline = time.monotonic() + TRAINED / 1000
+    while steps_done(killed) < 5 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    os.kill(trainer_of(killed), signal.SIGKILL)
+    assert 5 <= steps_done(killed) < 12
+    tab.status("interrupted")
+    tab.page.reload()
+    tab.page.wait_for_selector(PROMPT)
+    tab.look()
+    tab.press("open", job=killed.name)
+    tab.status("interrupted")
+    tab.press("resume")
+    tab.status("done")
+    assert weights(killed / "out" / "killed.safetensors") == weights(whole / "out" / "whole.safetensors")
+
+
+def test_j8_three_in_the_queue_and_one_fails(tab: Tab, base: str, tmp_path: Path) -> None:
+    """Seen from two pages; the photos of the second job are taken away before its turn."""
+    given = photos(tmp_path / "photos")
+    jobs: list[Path] = []
+    for number in range(3):
+        steps = 30 if number == 0 else 4
+        tab.answer(f"row{number}", base, steps, given)
+        tab.check(steps)
+        jobs.append(tab.start(f"row{number}"))
+        if number == 1:
+            folder = max(_names(tab.home / "photos"), key=lambda one: one.stat().st_mtime_ns)
+            shutil.rmtree(folder)
+    second = tab.page.context.new_page()
+    second.goto(tab.webui.address, wait_until="domcontentloaded")
+    second.wait_for_selector(PROMPT)
+    other = Tab(tab.webui, second, tab.home, tab.loras)
+    other.look()
+    for one in (tab, other):
+        for job, status in zip(jobs, ("done", "failed", "done"), strict=True):
+            row = f"#lora_loop_train_jobs li:has([data-job='{job.name}']) .lora-loop-{status}"
+            one.page.wait_for_selector(row, timeout=TRAINED)
+    second.close()
+    assert (tab.loras / "row0.safetensors").is_file() and (tab.loras / "row2.safetensors").is_file()
+    reports = sorted((tab.home / "queue" / "reports").iterdir())
+    assert "row1" in reports[-1].read_text("utf-8") and "failed" in reports[-1].read_text("utf-8")

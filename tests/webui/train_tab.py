@@ -1,0 +1,160 @@
+"""The Train tab of a real WebUI as a person uses it: what to press, and what then lies on the disk."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.runs import draw_photo
+from tests.webui.client import WebUI
+
+PRESET = "lora-loop-test"
+TINY = """
+[dataset]
+resolution = 96
+bucket_min = 64
+bucket_max = 128
+bucket_step = 32
+repeats = 1
+[adapter]
+rank = 4
+alpha = 4.0
+[optimizer]
+learning_rate = 0.01
+[loop]
+steps = {steps}
+[save]
+state_every_steps = 2
+[samples]
+prompts = []
+[log]
+tensorboard = false
+"""
+STEP_WAIT = 180_000
+TRAINED = 400_000
+BUILT = 900_000
+PART = "#lora_loop_train_{}"
+REFUSED = "#lora_loop_train_notice .lora-loop-notice:not(.lora-loop-good)"
+
+
+@dataclass
+class Tab:
+    """One page that looks at the Train tab of `webui`, whose `home` is on this machine."""
+
+    webui: WebUI
+    page: Any
+    home: Path
+    loras: Path
+
+    @classmethod
+    def open(cls, webui: WebUI, page: Any) -> Tab:
+        """The tab, with the trainer's packages built by its own button where they are missing."""
+        flags = webui.call("/sdapi/v1/cmd-flags")
+        home = Path(flags.get("lora_loop_home") or Path(flags["data_dir"]) / "lora-loop")
+        tab = cls(webui, page, home, Path(flags["lora_dir"]))
+        tab.look()
+        build = page.locator(PART.format("build") + " [data-act=build]")
+        if build.count() and build.is_visible():
+            build.click()
+            page.wait_for_function("!document.querySelector('#lora_loop_train_build')?.innerText.trim()", timeout=BUILT)
+        return tab
+
+    def look(self) -> None:
+        """Go to the tab and wait until the server has answered."""
+        self.page.click("#tabs button:has-text('Train LoRA')")
+        self.wait("document.querySelector('#lora_loop_train_queue')?.innerText.length > 3")
+
+    def wait(self, condition: str, timeout: int = STEP_WAIT) -> None:
+        self.page.wait_for_function(condition, timeout=timeout)
+
+    def fill(self, name: str, text: str) -> None:
+        self.page.fill(PART.format(name) + " :is(input, textarea)", text)
+
+    def choose(self, name: str, text: str) -> None:
+        """An entry of a drop-down, typed and taken with the keyboard, as a blind person does."""
+        self.fill(name, text)
+        self.page.press(PART.format(name) + " input", "Enter")
+
+    def answer(self, name: str, base: str, steps: int, photos: Path) -> None:
+        """Everything that the first page asks for; a preset of `steps` steps."""
+        preset = f"{PRESET}-{steps}"
+        (self.home / "presets").mkdir(parents=True, exist_ok=True)
+        (self.home / "presets" / f"{preset}.toml").write_text(TINY.format(steps=steps), "utf-8")
+        chosen = self.page.locator("#lora_loop_train_preset input")
+        if not chosen.is_visible():
+            self.page.click("#lora_loop_train_options >> text=All options")
+        if chosen.input_value() != preset:
+            self.choose("preset", preset)
+        self.wait(f"document.querySelector('#lora_loop_train_loop_steps :is(textarea, input)')?.value === '{steps}'")
+        self.choose("base", base)
+        self.fill("trigger", "ohwx")
+        self.fill("class_word", "cat")
+        self.fill("name", name)
+        self.page.set_input_files(
+            PART.format("dropped") + " input[type=file]", [str(one) for one in sorted(photos.iterdir())]
+        )
+        last = sorted(photos.iterdir())[-1].stem
+        self.wait(f"document.querySelector('#lora_loop_train_dropped').innerText.includes('{last}')")
+
+    def check(self, steps: int) -> None:
+        """Press Check; the page says how long the run will be."""
+        self.page.click(PART.format("check"))
+        self.page.wait_for_selector(f"{PART.format('start')}:visible, {REFUSED}", timeout=STEP_WAIT)
+        assert not self.page.is_visible(REFUSED), self.page.inner_text(REFUSED)
+        assert f" {steps} steps" in self.page.inner_text(PART.format("sentence"))
+
+    def start(self, name: str) -> Path:
+        """Press Start; the job's folder."""
+        self.page.click(PART.format("start"))
+        followed = f"{PART.format('head')} h3:has-text('{name}')"
+        self.page.wait_for_selector(f"{followed}, {REFUSED}", timeout=STEP_WAIT)
+        assert self.page.is_visible(followed), self.page.inner_text(REFUSED)
+        return self.job(name)
+
+    def status(self, status: str, timeout: int = TRAINED) -> None:
+        """Wait until the shown job says so."""
+        self.page.wait_for_selector(f"{PART.format('head')} .lora-loop-pill.lora-loop-{status}", timeout=timeout)
+
+    def press(self, act: str, **data: str) -> None:
+        """A button of the page by what it does."""
+        more = "".join(f'[data-{key}="{value}"]' for key, value in data.items())
+        self.page.locator(f"#lora_loop_train_view [data-act={act}]{more}").first.click()
+
+    def job(self, name: str) -> Path:
+        [found] = [one for one in (self.home / "jobs").iterdir() if one.name.endswith(f"-{name}")]
+        return found
+
+
+def steps_done(job: Path) -> int:
+    """The last step in a job's diary."""
+    lines = (job / "events.jsonl").read_text("utf-8").splitlines() if (job / "events.jsonl").exists() else []
+    return max((json.loads(line).get("step", 0) for line in lines if '"step"' in line), default=0)
+
+
+def trainer_of(job: Path) -> int:
+    """The process id of a job's trainer."""
+    return int(json.loads((job / "job.json").read_text("utf-8"))["process"]["pid"])
+
+
+def weights(file: Path) -> bytes:
+    """A safetensors file without its header, which names the run."""
+    data = file.read_bytes()
+    return data[8 + int.from_bytes(data[:8], "little") :]
+
+
+def photos(folder: Path, number: int = 5) -> Path:
+    folder.mkdir(exist_ok=True)
+    for one in range(number):
+        draw_photo(folder / f"{one}.png", one)
+    return folder
+
+
+def end(pid: int, signal: int) -> None:
+    """Send a signal to a process of ours that may be gone."""
+    try:
+        os.kill(pid, signal)
+    except ProcessLookupError:
+        return
