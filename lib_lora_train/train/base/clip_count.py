@@ -9,6 +9,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Iterator
 from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
 
 CHUNK = 75
@@ -62,7 +63,7 @@ def _pieces(word: str) -> int:
     parts = [_LETTERS[byte] for byte in word.encode("utf-8", "replace")]
     parts[-1] += "</w>"
     while len(parts) > 1:
-        best = min(zip(parts, parts[1:], strict=False), key=lambda pair: ranks.get(pair, len(ranks)))
+        best = min(pairwise(parts), key=lambda pair: ranks.get(pair, len(ranks)))
         if best not in ranks:
             break
         merged: list[str] = []
