@@ -37,7 +37,10 @@ REGULARISATION = ("dataset.regularisation", "dataset.prior_weight")
 SAMPLES = tuple(field.name for field in form.fields() if field.section == "samples")
 PLACED = (*REGULARISATION, *SAMPLES)
 """Options that stand on these pages and not among all options."""
-PROMPT_FIELDS = ("samples.prompts", "samples.sampler", "samples.steps", "samples.cfg", "dataset.resolution", "seed")
+PROMPT_FIELDS = (
+    *("samples.prompts", "samples.sampler", "samples.steps", "samples.cfg", "seed"),
+    *("dataset.resolution", "dataset.bucket_min", "dataset.bucket_max"),
+)
 Parts = dict[str, Any]
 Option = Callable[[str], None]
 
@@ -47,10 +50,12 @@ def build(parts: Parts, here: Desk, option: Option) -> None:
     with gr.Accordion(shown("Captions"), open=False, elem_id=train("captions_page")):
         _captions(parts)
     with gr.Accordion(shown("Sample prompts"), open=False, elem_id=train("samples_page")):
-        _hint(shown("One prompt a line; flags: --n negative --w --h --l CFG --s steps --d seed --ss sampler."))
+        _hint(shown("One prompt a line; [trigger] in it becomes trigger and class."))
+        option("samples.prompts")
         with gr.Row(elem_classes=["lora-loop-options"]):
             for name in SAMPLES:
-                option(name)
+                if name != "samples.prompts":
+                    option(name)
         first = prompts_html.page(here.preset(SUBJECTS["person"]))
         parts["prompts"] = gr.HTML(first, elem_id=train("prompts"))
     with gr.Accordion(shown("Regularisation"), open=False, elem_id=train("regular_page")):

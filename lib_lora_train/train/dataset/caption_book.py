@@ -10,6 +10,7 @@ import base64
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any, cast
@@ -26,6 +27,7 @@ from lib_lora_train.train.dataset.photos import Photo, counted, listed
 from lib_lora_train.train.errors import DatasetError
 from lib_lora_train.train.sections import DatasetConfig
 
+WRITERS = 8
 Bytes = Mapping[str, "bytes | None"]
 """What caption files hold, by their names relative to the photos' folder; None is no file."""
 
@@ -159,8 +161,7 @@ def write(rows: Sequence[Row], changed: Bytes, keep: Path) -> int:
             _save(keep / "originals.json", {**first, **fresh})
         last = {name: {"before": _packed(row.held), "after": stamp(changed[name])} for name, row in own.items()}
         atomic.write_json(keep / "last.json", last)
-        for name, row in own.items():
-            _put(row.file, changed[name])
+        _put_all({row.file: changed[name] for name, row in own.items()})
     return len(own)
 
 
@@ -179,7 +180,7 @@ def undo(rows: Sequence[Row], keep: Path) -> tuple[int, str]:
         journal = _journal(keep)
         if not journal:
             raise DatasetError("There is no change to undo.")
-        done, left = 0, list[str]()
+        back, left = dict[Path, "bytes | None"](), list[str]()
         for name, entry in journal.items():
             row, before = own.get(name), entry["before"]
             if row is not None and row.stamp == stamp(before):
@@ -187,11 +188,11 @@ def undo(rows: Sequence[Row], keep: Path) -> tuple[int, str]:
             if row is None or row.stamp != entry["after"] or row.file.is_symlink():
                 left.append(name)
                 continue
-            _put(row.file, before)
-            done += 1
+            back[row.file] = before
+        _put_all(back)
         (keep / "last.json").unlink(missing_ok=True)
     words = counted(len(left), "caption was", "captions were")
-    return done, f"{words} changed by somebody else since and left alone: {listed(tuple(left))}." if left else ""
+    return len(back), f"{words} changed by somebody else since and left alone: {listed(tuple(left))}." if left else ""
 
 
 def _require(row: Row) -> None:
@@ -202,6 +203,12 @@ def _require(row: Row) -> None:
         raise DatasetError(f"The photo {row.photo.name} is gone; check the folder again.")
     if stamp(row.file.read_bytes() if row.file.is_file() else None) != row.stamp:
         raise DatasetError(f"{row.name} was changed by somebody else meanwhile; look at it again.")
+
+
+def _put_all(files: Mapping[Path, bytes | None]) -> None:
+    """Several at a time: each waits for the disk to have it."""
+    with ThreadPoolExecutor(WRITERS, thread_name_prefix="captions") as pool:
+        list(pool.map(lambda entry: _put(*entry), files.items()))
 
 
 def _put(file: Path, data: bytes | None) -> None:

@@ -92,9 +92,7 @@ def draw(table: Table, desk: Desk) -> None:
     shown = pages[table.page]
     table.photos = tuple(row.photo.path for row in shown)
     table.html = {
-        "tags": captions_html.overview(
-            rows, chosen, table.choice, table.dataset, book.can_undo(keep) if writable else 0
-        ),
+        "tags": _overview(table, desk, rows),
         "captions": captions_html.table(
             shown, (table.page, len(pages)), thumbs.key(table.photos), table.drawn, writable
         ),
@@ -104,6 +102,11 @@ def draw(table: Table, desk: Desk) -> None:
             table.html["preview"] = captions_html.preview(_preview(table, chosen, keep), writable)
         except DatasetError as error:
             table.html["preview"] = captions_html.refused(str(error))
+
+
+def _overview(table: Table, desk: Desk, rows: tuple[Row, ...]) -> Html:
+    undo = 0 if desk.refusal() else book.can_undo(book.keep_for(desk.home, table.dataset))
+    return captions_html.overview(rows, _chosen(table, rows), table.choice, table.dataset, undo)
 
 
 def _rows(table: Table) -> tuple[Row, ...]:
@@ -171,7 +174,8 @@ def _caption(table: Table, desk: Desk, told: Told) -> str:
     """Save one caption as it was typed; the rest of the table is left alone, because somebody is typing in it."""
     desk.require()
     name, text, was = told.get("photo"), told.get("text"), told.get("was")
-    row = next((row for row in _rows(table) if row.photo.name == name), None)
+    rows = _rows(table)
+    row = next((row for row in rows if row.photo.name == name), None)
     if row is None or not isinstance(text, str) or not isinstance(was, str):
         raise PageError("That photo is not in this folder any more; check it again.")
     text = checked(text).strip()
@@ -180,15 +184,12 @@ def _caption(table: Table, desk: Desk, told: Told) -> str:
     problem = was != row.stamp and text != row.text
     if not problem and text != row.text:
         _write(table, desk, (row,), {row.name: text.encode("utf-8")})
-        row = next(one for one in _rows(table) if one.photo.name == name)
-    if "shared" in row.odd and not problem:
-        draw(table, desk)
-        return ""
-    rows = _rows(table)
-    keep = book.keep_for(desk.home, table.dataset)
-    table.html["tags"] = captions_html.overview(
-        rows, _chosen(table, rows), table.choice, table.dataset, book.can_undo(keep)
-    )
+        rows = _rows(table)
+        row = next(one for one in rows if one.photo.name == name)
+        if "shared" in row.odd:
+            draw(table, desk)
+            return ""
+    table.html["tags"] = _overview(table, desk, rows)
     table.drawn += 1
     table.html["row"] = captions_html.about_row(row, table.drawn, "changed" if problem else "saved")
     if problem:

@@ -18,7 +18,7 @@ def page(config: TrainConfig) -> Html:
     """Every prompt of a run, or what is wrong with its line."""
     lines = config.samples.prompts
     if not lines:
-        words = shown("No prompts: no samples are drawn. [trigger] in a prompt becomes trigger and class.")
+        words = shown("No prompts: no samples are drawn.")
         return element("p", words, class_="lora-loop-hint")
     rows = [_line(number, line, config) for number, line in enumerate(lines[:MOST_PROMPTS], 1)]
     more = len(lines) - len(rows)

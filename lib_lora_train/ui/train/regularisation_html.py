@@ -41,7 +41,7 @@ def sentence(report: Report) -> str:
     if there >= seen:
         return f"{have} for {sums}: enough, and they take turns from epoch to epoch."
     return (
-        f"{have} for {sums}: each is seen {seen / there:.1f} times an epoch; {seen - there:,} more would be one each."
+        f"{have} for {sums}: each is seen {seen / there:.3g} times an epoch; {seen - there:,} more would be one each."
     )
 
 

@@ -1,4 +1,7 @@
-"""Small pictures of many photos as one sprite, so that a page of fifty is one short message. A look draws a few more."""
+"""Small pictures of many photos as one sprite, so that a page of fifty is one short message.
+
+They are drawn beside the page, what was asked for last first; each look shows those that are there.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,6 @@ import base64
 import hashlib
 import io
 import threading
-import time
 from collections import OrderedDict
 from collections.abc import Sequence
 from functools import lru_cache
@@ -24,11 +26,14 @@ MOST = COLUMNS * ROWS
 MOST_CHARACTERS = 50_000
 MOST_KEPT = 1200
 """Thumbnails kept in memory, at 15 kB each."""
-PATIENCE_S = 0.3
-"""How long one look draws."""
+MOST_ASKED = 4 * MOST
 GREY = (128, 128, 128)
-_kept: OrderedDict[tuple[str, int, int], _Square] = OrderedDict()
+Name = tuple[str, int, int]
+"""Path, size and time of change."""
+_kept: OrderedDict[Name, _Square] = OrderedDict()
+_asked: OrderedDict[Name, None] = OrderedDict()
 _lock = threading.Lock()
+_drawing = threading.Lock()
 
 
 def key(paths: Sequence[Path]) -> str:
@@ -40,9 +45,11 @@ def sprite(paths: Sequence[Path]) -> Html:
     """The style that paints the cells of the table whose `data-thumbs` is `key(paths)`; what is not drawn yet is grey."""
     if not paths:
         return Html("")
-    until = time.monotonic() + PATIENCE_S
+    names = [_name(path) for path in paths[:MOST]]
     with _lock:
-        pictures = tuple(_picture(path, time.monotonic() < until) for path in paths[:MOST])
+        pictures = tuple(reversed([_known(name) for name in reversed(names)]))  # the first is then asked for last
+    if _asked:
+        threading.Thread(target=_draw, name="lora-loop-thumbs", daemon=True).start()
     rule = f'[data-thumbs="{key(paths)}"] .lora-loop-thumb{{background-image:url({_sheet(pictures)})}}'
     return element("style", Html(rule))
 
@@ -63,28 +70,54 @@ def _sheet(pictures: tuple[_Square | None, ...]) -> str:
     return _uri(sheet)
 
 
-def _picture(path: Path, may_draw: bool) -> _Square | None:
-    """A photo from memory or drawn now; grey when it cannot be read, None when it is not drawn yet."""
+def _name(path: Path) -> Name | None:
     try:
         told = path.stat()
     except OSError:
         return None
-    name = (str(path), told.st_size, told.st_mtime_ns)
+    return str(path), told.st_size, told.st_mtime_ns
+
+
+def _known(name: Name | None) -> _Square | None:
+    """The square of a photo; one that is not there yet is asked for. Under the lock."""
+    if name is None:
+        return None
     if name in _kept:
         _kept.move_to_end(name)
         return _kept[name]
-    if not may_draw:
-        return None
-    square = Image.new("RGB", (SIDE_PX, SIDE_PX), GREY)
+    _asked[name] = None
+    _asked.move_to_end(name)
+    while len(_asked) > MOST_ASKED:
+        _asked.popitem(last=False)
+    return None
+
+
+def _draw() -> None:
+    """Draw what is asked for until nothing is; one thread at a time."""
+    if not _drawing.acquire(blocking=False):
+        return
+    try:
+        while True:
+            with _lock:
+                if not _asked:
+                    return
+                name, _ = _asked.popitem()
+            square = _square(Path(name[0]))
+            with _lock:
+                _kept[name] = square
+                while len(_kept) > MOST_KEPT:
+                    _kept.popitem(last=False)
+    finally:
+        _drawing.release()
+
+
+def _square(path: Path) -> _Square:
+    """A photo cut to a square; grey when it cannot be read: the check says why."""
     try:
         small = images.thumbnail(path, 3 * SIDE_PX)
-        square = ImageOps.fit(small, (SIDE_PX, SIDE_PX), centering=(0.5, 0.3))
-    except (OSError, FilesError):
-        pass  # a grey square: the check says why
-    _kept[name] = _Square(square)
-    while len(_kept) > MOST_KEPT:
-        _kept.popitem(last=False)
-    return _kept[name]
+        return _Square(ImageOps.fit(small, (SIDE_PX, SIDE_PX), centering=(0.5, 0.3)))
+    except (OSError, MemoryError, FilesError):
+        return _Square(Image.new("RGB", (SIDE_PX, SIDE_PX), GREY))
 
 
 def _uri(sheet: Image.Image) -> str:
