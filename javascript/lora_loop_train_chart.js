@@ -84,7 +84,7 @@
         if (!figure || event.target.tagName !== "svg" || event.ctrlKey || event.metaKey || event.altKey) return;
         const [first, last] = range(figure);
         const [begin, end] = curves(figure).whole;
-        const zoomed = first > begin || last < end;
+        const zoomed = now.wanted || "zoomed" in figure.dataset;
         const by = {ArrowLeft: -1, ArrowRight: 1}[event.key];
         if (event.key === "+" || event.key === "=") scale(figure, 0.5, now.step ?? undefined);
         else if (event.key === "-") scale(figure, 2);

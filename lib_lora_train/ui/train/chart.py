@@ -55,7 +55,7 @@ def chart(
     keys = [_key(label, points[-1], f"lora-loop-line{number % 2}") for number, (label, points) in enumerate(drawn.items())]  # fmt: skip
     keys += [_key(label, points[-1], "lora-loop-key-raw") for label, points in behind.items()]
     whole = total if total[1] else (frame.first, frame.last)
-    is_part = frame.first > whole[0] or frame.last < whole[1]
+    is_part = _is_part(frame, next(iter(drawn.values())), whole)
     everything_button = element(
         "button", shown("Show all"), type="button", class_="lora-loop-button", data_act="zoom", title=HINT
     )
@@ -68,7 +68,14 @@ def chart(
         class_="lora-loop-chart",
         data_chart=name,
         data_curves=_numbers(frame, {**drawn, **behind}, ends, whole),
+        data_zoomed=is_part,
     )
+
+
+def _is_part(frame: _Frame, points: Sequence[Point], whole: tuple[int, int]) -> bool:
+    """Whether there are more steps than are shown; a point stands at the end of its stretch, so the first one is late."""
+    stretch = points[1].step - points[0].step if len(points) > 1 else 0
+    return frame.first > whole[0] + stretch or frame.last < whole[1]
 
 
 def _key(label: str, newest: Point, kind: str) -> Html:

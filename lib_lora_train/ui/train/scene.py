@@ -221,6 +221,9 @@ def fragments(now: Scene, desk: Desk) -> dict[str, Html]:
         try:
             job = desk.job(name)
             seen = desk.look(name, now.zoom)
+            if now.zoom != ALL and not seen.curves.get("loss"):  # a job begun anew has fewer steps
+                now.zoom = ALL
+                seen = desk.look(name)
             found |= progress_html.parts(seen, job.config().trigger_prompt, not refused)
             found["samples"] = progress_html.samples(job.samples, seen.samples, now.sample)
             found["log"] = progress_html.log(view.tail(job)) if now.log else Html("")
