@@ -42,7 +42,7 @@
         // Some browsers leave the focus where it was when a button is clicked.
         page.addEventListener("click", (event) => {
             const box = document.activeElement?.closest?.(BOX);
-            if (box && event.target !== box) save(box);
+            if (box && event.isTrusted && event.target !== box) save(box); // not the clicks of our own polls
         }, true);
         new MutationObserver(told).observe(page, {childList: true, subtree: true});
     });

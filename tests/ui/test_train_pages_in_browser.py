@@ -15,8 +15,9 @@ from lib_lora_train.train import config as configs
 from lib_lora_train.train.dataset import caption_book
 from tests.runs import draw_photo
 from tests.ui.conftest import Served
-from tests.ui.test_train_in_browser import WAIT, fill, open_train
+from tests.ui.test_train_in_browser import fill, open_train
 
+WAIT = 30_000
 CAPTIONS = "#lora_loop_train_captions"
 NOTICE = "#lora_loop_train_notice"
 
@@ -85,7 +86,9 @@ def test_captions_are_written_where_they_stand(page: Any, folder: Path) -> None:
     page.keyboard.type("a dog")  # in the next one, while the first is being saved
     wait_about(page, "00", "saved")
     assert (folder / "00.txt").read_text() == "ohwx cat, red scarf" and "5 / 75" in about(page, "00")
+    page.wait_for_timeout(2000)  # a poll
     assert page.input_value(box("01")) == "a dog", "nobody's typing is taken away"
+    assert not (folder / "01.txt").exists(), "nor saved half"
     page.keyboard.press("Control+Enter")
     wait_about(page, "01", "no trigger")
     assert (folder / "01.txt").read_text() == "a dog"
@@ -220,10 +223,8 @@ def test_s2_captions_of_a_shared_page_are_read_only(shared: Served, visit: Calla
     page.press("#lora_loop_train_base input", "Enter")
     opened(page, folder)
     assert page.get_attribute(box("0"), "readonly") is not None
-    page.evaluate(
-        "loraLoop.trainSend({act: 'caption', photo: '0.png', was: %s, text: 'mine'})"
-        % json.dumps(caption_book.stamp(b"ohwx"))
-    )
+    crafted = {"act": "caption", "photo": "0.png", "was": caption_book.stamp(b"ohwx"), "text": "mine"}
+    page.evaluate("crafted => loraLoop.trainSend(crafted)", crafted)
     page.wait_for_function(
         f"document.querySelector('{NOTICE}')?.innerText.includes('--lora-loop-allow-remote')", timeout=WAIT
     )

@@ -200,14 +200,14 @@ def test_s2_a_shared_page_shows_captions_but_writes_none(tmp_path: Path) -> None
     captions.draw(table, desk)
     assert "readonly" in table.html["captions"] and "captions_do" not in table.html["preview"]
     row = captions._rows(table)[0]
-    for given in (
+    for told in (
         {"act": "caption", "photo": "000.png", "was": row.stamp, "text": "x"},
         {"act": "captions_do", "sign": sign},
         {"act": "captions_undo"},
         {"act": "sample_now", "job": "x"},
     ):
         now.message = ""
-        scene.act(now, desk, json.dumps(given))
+        scene.act(now, desk, json.dumps(told))
         assert "--lora-loop-allow-remote" in now.message
     assert (folder / "000.txt").read_text() == "ohwx man, tag 0" and not (desk.home / "captions").exists()
 
