@@ -4,14 +4,24 @@
     const loop = window.loraLoop = window.loraLoop || {};
     const EVERY = 1500;
     const PATIENCE = 20000; // how long an unanswered question holds back the next one
+    const waiting = []; // actions, sent one after the other, so that none overtakes another
     let pending = null;
     let asked = 0;
     let seen = false;
     const part = (name) => gradioApp().querySelector(`#lora_loop_train_${name}`);
 
-    const send = (action) => {
-        pending = action;
+    const isFree = () => !asked || Date.now() - asked >= PATIENCE;
+
+    const next = () => {
+        if (!waiting.length || !isFree()) return;
+        asked = Date.now();
+        pending = waiting.shift();
         part("do")?.click();
+    };
+
+    const send = loop.trainSend = (action) => {
+        waiting.push(action);
+        next();
     };
 
     // Called by the event on its way to the server: the first input becomes the action.
@@ -43,7 +53,8 @@
     };
 
     const look = () => {
-        if (!seen || document.hidden || (asked && Date.now() - asked < PATIENCE)) return;
+        next();
+        if (!seen || document.hidden || !isFree()) return;
         asked = Date.now();
         part("tick")?.click();
     };
@@ -53,7 +64,10 @@
         if (!page) return;
         page.addEventListener("click", clicked);
         page.addEventListener("change", slid);
-        new MutationObserver(() => { asked = 0; }).observe(part("beat") || page, {childList: true, subtree: true, characterData: true});
+        new MutationObserver(() => {
+            asked = 0;
+            next();
+        }).observe(part("beat") || page, {childList: true, subtree: true, characterData: true});
         new IntersectionObserver((entries) => {
             seen = entries[entries.length - 1].isIntersecting;
             look();

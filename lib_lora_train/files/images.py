@@ -84,6 +84,20 @@ def decode(source: Path | bytes, background: tuple[int, int, int] = (255, 255, 2
         return _upright(to_rgb(image, background), turn)
 
 
+def thumbnail(source: Path, side: int, background: tuple[int, int, int] = (255, 255, 255)) -> Image.Image:
+    """The picture as RGB of at most `side` pixels, upright; a JPEG is decoded only as finely as that needs.
+
+    Raises ImageError, OSError, DiskError.
+    """
+    with _reasons(), _open(io.BytesIO(read_bytes(source))) as image:
+        turn = 1 if image.format == "TIFF" else _orientation(image)
+        image.draft("RGB", (side, side))
+        image.load()
+        small = to_rgb(image, background)
+        small.thumbnail((side, side), Image.Resampling.BOX)
+        return _upright(small, turn)
+
+
 def to_rgb(image: Image.Image, background: tuple[int, int, int]) -> Image.Image:
     """`image` as 8-bit RGB. 16-bit grey is scaled (Pillow alone would clip it); alpha is blended in 8 bits."""
     if image.mode in ("I", "F") or image.mode.startswith("I;"):

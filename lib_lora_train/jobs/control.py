@@ -68,6 +68,16 @@ def ask(job: Job, command: str) -> str:
     return f"The job {job.folder.name} {_SENTENCES[command]}"
 
 
+def sample_now(job: Job) -> str:
+    """Have a running job draw its samples after this step. Raises ConfigError when there is nothing to draw."""
+    if not process.is_running(job):
+        return f"The job {job.folder.name} is not running."
+    if not job.config().samples.prompts:
+        raise ConfigError("This run has no sample prompts; write some under Sample prompts before the next one.")
+    job.post("sample_now")
+    return f"The job {job.folder.name} will draw its samples after this step."
+
+
 def kill(job: Job) -> str:
     """End a job at once. Raises StateError when that cannot be done from here."""
     ended = process.kill(job)

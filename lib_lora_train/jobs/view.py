@@ -71,7 +71,8 @@ class File:
 
 @dataclass(frozen=True)
 class View:
-    """One look at a job. Times are seconds; memory is bytes; `curves` are by name ("loss", "rate unet")."""
+    """One look at a job. Times are seconds; memory is bytes; `curves` are by name ("loss" over
+    the last epoch, "each" step's own, "rate unet")."""
 
     job: str
     status: str
@@ -129,6 +130,7 @@ class Diary:
     _steps: list[int] = field(default_factory=list[int], init=False)
     _epochs: list[int] = field(default_factory=list[int], init=False)
     _loss: list[float] = field(default_factory=list[float], init=False)
+    _each: list[float] = field(default_factory=list[float], init=False)
     _seconds: list[float] = field(default_factory=list[float], init=False)
     _rates: dict[str, list[float]] = field(default_factory=dict[str, list[float]], init=False)
     _last: Event = field(default_factory=dict[str, Any], init=False)
@@ -153,7 +155,11 @@ class Diary:
                 self._seconds[-2000:], self._epochs[-2000:], max(0, steps - step), max(0, epochs - epoch)
             )
         places = curves.window(self._steps, first, last)
-        chosen = {"loss": self._loss, **{f"rate {name}": values for name, values in self._rates.items()}}
+        chosen = {
+            "loss": self._loss,
+            "each": self._each,
+            **{f"rate {name}": values for name, values in self._rates.items()},
+        }
         return View(
             job=self.job.folder.name,
             status=status,
@@ -206,7 +212,7 @@ class Diary:
         if step < 1 or average is None or loss is None:
             return
         while self._steps and self._steps[-1] >= step:  # a run that went on from an earlier state does them again
-            for values in (self._steps, self._epochs, self._loss, self._seconds, *self._rates.values()):
+            for values in (self._steps, self._epochs, self._loss, self._each, self._seconds, *self._rates.values()):
                 values.pop()
         if len(self._steps) >= MOST_STEPS:  # not of our trainer, which writes fewer
             return
@@ -220,6 +226,7 @@ class Diary:
         self._steps.append(step)
         self._epochs.append(_whole(event.get("epoch")))
         self._loss.append(average)
+        self._each.append(loss)
         self._seconds.append(_real(event.get("seconds")) or 0.0)
         self._last, self._progress = event, None
 

@@ -85,7 +85,7 @@ def run(options: argparse.Namespace) -> int:
 def _page(gradio: Any) -> Any:
     tab = importlib.import_module("lib_lora_train.ui.train_tab")
     listen = importlib.import_module("lib_lora_train.ui.events").listen
-    script = (ROOT / "javascript" / "lora_loop_train.js").read_text("utf-8")
+    script = "\n".join(file.read_text("utf-8") for file in sorted((ROOT / "javascript").glob("lora_loop_train*.js")))
     with gradio.Blocks(title="LoRA Loop", css=(ROOT / "style.css").read_text("utf-8"), analytics_enabled=False) as page:
         tab.build()
         listen(page.load, None, script=f"() => {{ {AROUND} {script} }}")

@@ -10,10 +10,11 @@ import gradio as gr  # type: ignore[import-not-found]  # the WebUI's
 
 from lib_lora_train import host
 from lib_lora_train.train.presets import SUBJECTS
+from lib_lora_train.ui import train_pages
 from lib_lora_train.ui.element_ids import TRAIN_TAB, train
 from lib_lora_train.ui.events import listen, transient
 from lib_lora_train.ui.html import Html, element
-from lib_lora_train.ui.train import form, photos_html, places, progress_html, scene
+from lib_lora_train.ui.train import captions, form, photos_html, places, progress_html, regularisation_html, scene
 from lib_lora_train.ui.train.desk import Answers, Desk, desk
 from lib_lora_train.ui.train.form import Field
 from lib_lora_train.ui.train.scene import PARTS, Scene
@@ -55,9 +56,11 @@ def build() -> None:
                 _html(parts, "queue", visible=True)
                 gr.HTML(element("h4", shown("Jobs")), elem_id=train("jobs_title"))
                 _html(parts, "jobs", visible=True)
+        option = _placer(parts, here)
+        train_pages.build(parts, here, option)
         with gr.Accordion(shown("All options"), open=False, elem_id=train("options")):
             _presets(parts, here)
-            _options(parts, here)
+            _options(option)
         parts["raw"] = transient(gr.Textbox("", visible=False, elem_id=train("raw"), label="action"))
         parts["do"] = gr.Button("do", elem_id=train("do"), elem_classes=["lora-loop-unseen"])
         parts["tick"] = gr.Button("tick", elem_id=train("tick"), elem_classes=["lora-loop-unseen"])
@@ -140,14 +143,25 @@ def _presets(parts: Parts, here: Desk) -> None:
     _html(parts, "told")
 
 
-def _options(parts: Parts, here: Desk) -> None:
-    """Every option, from its declaration."""
+def _placer(parts: Parts, here: Desk) -> Callable[[str], None]:
+    """Puts the field of an option, by name, where it is called."""
     values = form.shown(here.preset(SUBJECTS["person"]))
+    known = {field.name: field for field in form.fields()}
+
+    def place(name: str) -> None:
+        parts[f"option {name}"] = transient(_component(known[name], values[name]))
+
+    return place
+
+
+def _options(option: Callable[[str], None]) -> None:
+    """Every option that has no place on a page of its own, from its declaration."""
     gr.HTML(element("p", shown("A comma list in a number makes a run for each value."), class_="lora-loop-hint"))
-    for section, fields in groupby(form.fields(), lambda field: field.section):
+    left = (field for field in form.fields() if field.name not in train_pages.PLACED)
+    for section, fields in groupby(left, lambda field: field.section):
         with gr.Accordion(SECTIONS[section], open=False), gr.Row(elem_classes=["lora-loop-options"]):
             for field in fields:
-                parts[f"option {field.name}"] = transient(_component(field, values[field.name]))
+                option(field.name)
 
 
 def _component(field: Field, value: Any) -> Any:
@@ -178,16 +192,17 @@ def _connect(parts: Parts) -> None:
     ) -> Any:
         return listen(event, work, [parts[name] for name in inputs], [parts[name] for name in outputs], script)
 
-    checked = ["dropped", "folder", "sheet", "sentence", "start", *options]
+    checked = ["dropped", "folder", "sheet", "sentence", "start", "regular", *options]
     on(parts["check"].click, _check, ["state", "dropped", *answers], [*live, *checked])
     on(parts["start"].click, _start, ["state", *answers], [*live, "sheet", "start"])
-    on(parts["do"].click, _act, ["raw", "state"], live, ACTION)
+    on(parts["do"].click, _act, ["raw", "state"], [*live, "beat"], ACTION)
     on(parts["tick"].click, _tick, ["state"], [*live, "beat"])
     on(parts["subject"].change, _subject, ["state", "subject"], [*live, "preset", *options])
     on(parts["preset"].change, _preset, ["state", "preset"], [*live, *options])
     on(parts["again"].click, _bases, [], ["base"])
     on(parts["save"].click, _save, ["state", "preset_name", *answers], [*live, "preset"])
     on(parts["command"].click, _command, ["state", *answers], [*live, "told"])
+    train_pages.connect(parts, on, _live, _answers, answers)
 
 
 def _answers(values: tuple[Any, ...]) -> Answers:
@@ -213,7 +228,7 @@ def _filled(content: Html) -> Any:
 
 def _check(now: Scene, dropped: Any, *values: Any) -> list[Any]:
     here, now.checked = desk(host.find()), False
-    found: list[Any] = [gr.update()] * (5 + len(form.fields()))
+    found: list[Any] = [gr.update()] * (6 + len(form.fields()))
     found[3], found[4] = _filled(Html("")), gr.update(visible=False)
 
     def work() -> None:
@@ -229,6 +244,8 @@ def _check(now: Scene, dropped: Any, *values: Any) -> list[Any]:
             found[0], found[1] = gr.update(value=None), gr.update(value=str(folder))
         prepared = here.prepare(answers)
         found[2] = _filled(photos_html.contact_sheet(prepared.report, prepared.config.dataset))
+        found[5] = _filled(regularisation_html.page(prepared.report, prepared.config))
+        now.table = captions.opened(prepared.config, now.table, here)
         runs = prepared.sweep.variants
         told = [element("p", prepared.sentence)] + ([element("p", prepared.sweep.sentence)] if len(runs) > 1 else [])
         ready = prepared.report.trainable
@@ -237,7 +254,7 @@ def _check(now: Scene, dropped: Any, *values: Any) -> list[Any]:
         values_now = form.shown(prepared.config)
         for place, field in enumerate(form.fields()):
             if field.name in prepared.changes:
-                found[5 + place] = gr.update(value=values_now[field.name])
+                found[6 + place] = gr.update(value=values_now[field.name])
         now.checked = True
         now.say("")
 
@@ -263,12 +280,17 @@ def _start(now: Scene, *values: Any) -> list[Any]:
 def _act(raw: Any, now: Scene) -> list[Any]:
     here = desk(host.find())
     scene.act(now, here, raw)
-    return _live(now, here)
+    return _beat(now, here)
 
 
 def _tick(now: Scene) -> list[Any]:
+    return _beat(now, desk(host.find()))
+
+
+def _beat(now: Scene, here: Desk) -> list[Any]:
+    """What is new, and a sign for the page's script that its question is answered."""
     now.beats += 1
-    return [*_live(now, desk(host.find())), element("i", str(now.beats))]
+    return [*_live(now, here), element("i", str(now.beats))]
 
 
 def _subject(now: Scene, subject: Any) -> list[Any]:

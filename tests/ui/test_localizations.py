@@ -14,6 +14,7 @@ LANGUAGES = sorted((ROOT / "localizations").glob("*.json"))
 SPOKEN = {"label", "info", "placeholder", "title", "aria_label"}
 UNSEEN = {
     "photos/me",
+    "hat",
     "ohwx",
     "man",
     "ohwx-man",

@@ -43,11 +43,12 @@ def find(folder: Folder, picture: str) -> str | None:
 
 
 def read(path: Path) -> Caption:
-    """The text, whatever wrote it: UTF-8 or UTF-16 with a mark, UTF-8, else cp1252, else Latin-1 (never fails).
+    """The text, whatever wrote it. Raises OSError or DiskError when the file cannot be read."""
+    return decoded(read_bytes(path))
 
-    Raises OSError or DiskError when the file cannot be read.
-    """
-    data = read_bytes(path)
+
+def decoded(data: bytes) -> Caption:
+    """The text of a caption file: UTF-8 or UTF-16 with a mark, UTF-8, else cp1252, else Latin-1 (never fails)."""
     size, data = len(data), data[:MAX_BYTES]
     for mark, encoding in _MARKS:
         if data.startswith(mark):

@@ -137,16 +137,16 @@ class Desk:
         job.read()
         return job
 
-    def look(self, name: str) -> View:
-        """A job as it is now."""
+    def look(self, name: str, steps: tuple[int, int] = (0, 2**62)) -> View:
+        """A job as it is now, its curves from the first of `steps` to the last."""
         with self._lock:
             diary = self._diaries.pop(name, None) or Diary(self.job(name))
             self._diaries[name] = diary
             while len(self._diaries) > MOST_DIARIES:
                 del self._diaries[next(iter(self._diaries))]
-            view = diary.look()
+            view = diary.look(*steps)
             while view.more:
-                view = diary.look()
+                view = diary.look(*steps)
             return view
 
     # What is filled in -----------------------------------------------------------------------------------------------

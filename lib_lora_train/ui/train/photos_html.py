@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+from collections.abc import Sequence
 
 from PIL import Image
 
@@ -24,25 +25,31 @@ VERDICTS = {"ok": shown("good"), "note": shown("note"), "warning": shown("look")
 
 def contact_sheet(report: Report, config: DatasetConfig) -> Html:
     """All of it: what was understood, what is wrong, the photos."""
-    cells = [*report.photos, *report.regularisation][:MOST_CARDS]
-    cards = [_card(cell, config, place < MOST_PICTURES) for place, cell in enumerate(cells)]
+    cells = [*report.photos, *report.regularisation]
+    verdicts = [cell.verdict for cell in cells] + ["error"] * len(report.left_out)
     broken = [_broken(problem) for problem in report.left_out[:MOST_PROBLEMS]]
-    total = len(report.photos) + len(report.regularisation)
-    more = element("p", f"{total - len(cells):,}", " ", shown("more photos"), class_="lora-loop-hint")
     return element(
         "div",
         element("p", *(report.understood[:1] or ("",)), class_="lora-loop-understood"),
-        element("p", _counts(report), class_="lora-loop-counts"),
+        element("p", counts(verdicts), class_="lora-loop-counts"),
         problems(report),
-        element("ul", *broken, *cards, class_="lora-loop-cards"),
-        more if total > len(cells) else "",
+        cards(cells, config, MOST_PICTURES, SIDE_PX, broken),
         class_="lora-loop-sheet",
     )
 
 
-def _counts(report: Report) -> Html:
+def cards(
+    cells: Sequence[PhotoReport], config: DatasetConfig, pictures: int, side: int, before: Sequence[Html] = ()
+) -> Html:
+    """A card for each photo, the first `pictures` of them with a picture of at most `side` pixels."""
+    drawn = [_card(cell, config, side if place < pictures else 0) for place, cell in enumerate(cells[:MOST_CARDS])]
+    rest = len(cells) - len(drawn)
+    more = element("p", f"{rest:,}", " ", shown("more photos"), class_="lora-loop-hint") if rest else ""
+    return joined([element("ul", *before, *drawn, class_="lora-loop-cards"), more])
+
+
+def counts(verdicts: Sequence[str]) -> Html:
     """ "17 good · 2 look · 1 not usable" """
-    verdicts = [cell.verdict for cell in (*report.photos, *report.regularisation)] + ["error"] * len(report.left_out)
     return joined(
         element(
             "span",
@@ -67,12 +74,12 @@ def problems(report: Report) -> Html:
     return element("ul", *rows, class_="lora-loop-problems")
 
 
-def _card(cell: PhotoReport, config: DatasetConfig, with_picture: bool) -> Html:
+def _card(cell: PhotoReport, config: DatasetConfig, side: int) -> Html:
     photo = cell.photo
     picture: object = ""
-    if with_picture:
+    if side:
         picture = element(
-            "img", src=data_uri(sheet.picture(cell, config), SIDE_PX), alt=photo.name[:MOST_TEXT], loading="lazy"
+            "img", src=data_uri(sheet.picture(cell, config), side), alt=photo.name[:MOST_TEXT], loading="lazy"
         )
     times = shown("regularisation") if photo.is_regularisation else f"×{cell.repeats}"
     size = f"{photo.width}×{photo.height} → {cell.bucket[0]}×{cell.bucket[1]}"

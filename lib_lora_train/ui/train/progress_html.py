@@ -141,6 +141,7 @@ def _controls(view: View, writable: bool) -> Html:
             button(words, "ask", "lora-loop-pressed" if view.asked == command else "", job=view.job, command=command)
             for command, words in CONTROLS.items()
         ]
+        found.append(button(shown("Sample now"), "sample_now", job=view.job))
     elif view.status in ("paused", "stopped", "interrupted", "failed"):
         found = [button(shown("Resume"), "resume", "lora-loop-main", job=view.job)]
     if writable and view.status not in ("running", "broken"):
@@ -167,9 +168,11 @@ def _cure(name: str, message: Message, cure: Cure, writable: bool) -> Html:
 
 def _charts(view: View) -> Html:
     rates = {name.removeprefix("rate "): points for name, points in view.curves.items() if name.startswith("rate ")}
+    total, ends = (1, view.step), view.epoch_ends
+    smooth, raw = {"average": view.curves.get("loss", ())}, {"each step": view.curves.get("each", ())}
     drawn = [
-        chart(shown("Loss"), {"loss": view.curves.get("loss", ())}, view.epoch_ends),
-        chart(shown("Learning rate (d × lr)"), rates, view.epoch_ends),
+        chart(shown("Loss"), smooth, ends, raw, total),
+        chart(shown("Learning rate (d × lr)"), rates, ends, None, total),
     ]
     return element("div", *drawn, class_="lora-loop-charts") if any(drawn) else Html("")
 

@@ -8,20 +8,26 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lib_lora_train.errors import LoraLoopError
-from lib_lora_train.jobs import process, queue, trash, view
+from lib_lora_train.jobs import control, process, queue, trash, view
 from lib_lora_train.jobs.queue import Queue
 from lib_lora_train.train.options import is_table
 from lib_lora_train.ui.errors import PageError
 from lib_lora_train.ui.html import Html
-from lib_lora_train.ui.train import progress_html, queue_html
+from lib_lora_train.ui.train import captions, progress_html, queue_html
+from lib_lora_train.ui.train.captions import Table
 from lib_lora_train.ui.train.desk import Desk
 from lib_lora_train.ui.wildcards_html import notice
 
-MOST_ACTION = 2000
+MOST_ACTION = 40_000
 MOST_JOBS = 8
-PARTS = ("notice", "build", "head", "controls", "messages", "files", "samples", "charts", "log", "queue", "jobs")
-MOST_SENT = 60_000
+PARTS = (
+    *("notice", "build", "head", "controls", "messages", "files", "samples", "charts", "log", "queue", "jobs"),
+    *captions.PARTS,
+)
 """The parts of the page that change by themselves; each is one HTML component."""
+MOST_SENT = 60_000
+ALL = (0, 2**62)
+"""Every step."""
 
 
 @dataclass
@@ -32,6 +38,10 @@ class Scene:
     sample: int | None = None
     log: bool = False
     checked: bool = False
+    table: Table | None = None
+    """The captions of the checked folder."""
+    zoom: tuple[int, int] = ALL
+    """The steps that the curves show, first and last."""
     message: str = ""
     good: bool = False
     beats: int = 0
@@ -46,7 +56,7 @@ class Scene:
     def follow(self, name: str) -> None:
         """Show another job."""
         if name != self.job:
-            self.job, self.sample, self.log = name, None, False
+            self.job, self.sample, self.log, self.zoom = name, None, False, ALL
 
 
 def act(now: Scene, desk: Desk, given: Any) -> None:
@@ -147,6 +157,27 @@ def _sample(now: Scene, desk: Desk, told: Told) -> None:
     now.sample = int(place) if isinstance(place, str) and place.isdigit() and len(place) < 6 else None
 
 
+def _sample_now(now: Scene, desk: Desk, told: Told) -> None:
+    desk.require()
+    now.say(control.sample_now(desk.job(told.get("job"))))
+
+
+def _zoom(now: Scene, desk: Desk, told: Told) -> None:
+    """Show the curves from a step to another; without them, or where they are no range, all."""
+    ends = [told.get(name) for name in ("first", "last")]
+    first, last = (int(end) if isinstance(end, str) and end.isdigit() and len(end) < 12 else -1 for end in ends)
+    now.zoom = (first, last) if 0 <= first < last else ALL
+
+
+def _captions(work: Callable[[Table, Desk, Told], str]) -> Callable[[Scene, Desk, Told], None]:
+    def act(now: Scene, desk: Desk, told: Told) -> None:
+        if now.table is None:
+            raise PageError("Check the photos first; then their captions are here.")
+        now.say(work(now.table, desk, told))
+
+    return act
+
+
 def _look(now: Scene, desk: Desk, told: Told) -> None:
     now.sent.clear()
 
@@ -167,6 +198,9 @@ ACTS: Mapping[str, Callable[[Scene, Desk, Told], None]] = {
     "build": _build,
     "log": _log,
     "sample": _sample,
+    "sample_now": _sample_now,
+    "zoom": _zoom,
+    **{name: _captions(work) for name, work in captions.ACTS.items()},
 }
 
 
@@ -186,13 +220,17 @@ def fragments(now: Scene, desk: Desk) -> dict[str, Html]:
     if name:
         try:
             job = desk.job(name)
-            seen = desk.look(name)
+            seen = desk.look(name, now.zoom)
+            if now.zoom != ALL and not seen.curves.get("loss"):  # a job begun anew has fewer steps
+                now.zoom = ALL
+                seen = desk.look(name)
             found |= progress_html.parts(seen, job.config().trigger_prompt, not refused)
             found["samples"] = progress_html.samples(job.samples, seen.samples, now.sample)
             found["log"] = progress_html.log(view.tail(job)) if now.log else Html("")
         except LoraLoopError as error:
             found["head"] = notice(str(error))
     found["queue"] = queue_html.queue(order, lambda job: _row(desk, job), not refused)
+    found |= now.table.parts() if now.table is not None else {}
     deleted = bool(trash.listed(desk.home))
     found["jobs"] = queue_html.jobs(view.page(desk.home, count=MOST_JOBS), not refused, deleted)
     return found
