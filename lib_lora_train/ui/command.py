@@ -85,7 +85,8 @@ def run(options: argparse.Namespace) -> int:
 def _page(gradio: Any) -> Any:
     tab = importlib.import_module("lib_lora_train.ui.train_tab")
     listen = importlib.import_module("lib_lora_train.ui.events").listen
-    script = (ROOT / "javascript" / "lora_loop_train.js").read_text("utf-8")
+    folder = ROOT / "javascript"
+    script = "".join((folder / f"lora_loop_{name}.js").read_text("utf-8") for name in ("tell", "train"))
     with gradio.Blocks(title="LoRA Loop", css=(ROOT / "style.css").read_text("utf-8"), analytics_enabled=False) as page:
         tab.build()
         listen(page.load, None, script=f"() => {{ {AROUND} {script} }}")

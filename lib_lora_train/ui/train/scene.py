@@ -16,6 +16,7 @@ from lib_lora_train.ui.html import Html
 from lib_lora_train.ui.train import progress_html, queue_html
 from lib_lora_train.ui.train.desk import Desk
 from lib_lora_train.ui.wildcards_html import notice
+from lib_lora_train.ui.words import said, shown
 
 MOST_ACTION = 2000
 MOST_JOBS = 8
@@ -32,6 +33,8 @@ class Scene:
     sample: int | None = None
     log: bool = False
     checked: bool = False
+    preset: str = ""
+    """The preset whose values are in the form: choosing it by program leaves them alone."""
     message: str = ""
     good: bool = False
     beats: int = 0
@@ -51,13 +54,19 @@ class Scene:
 
 def act(now: Scene, desk: Desk, given: Any) -> None:
     """Carry out what was clicked: `given` is JSON with `act` and its data. What cannot be done is said, not raised."""
+    told = clicked(given)
+    name = told.get("act")
+    if isinstance(name, str) and name in ACTS:
+        guarded(now, lambda: ACTS[name](now, desk, told))
+
+
+def clicked(given: Any) -> dict[str, Any]:
+    """What the page's script says was clicked: `act` and its data, empty for anything else."""
     try:
         told: Any = json.loads(given) if isinstance(given, str) and len(given) <= MOST_ACTION else None
     except (ValueError, RecursionError):
         told = None
-    name: Any = told.get("act") if is_table(told) else None
-    if isinstance(name, str) and name in ACTS:
-        guarded(now, lambda: ACTS[name](now, desk, told))
+    return told if is_table(told) else {}
 
 
 def guarded(now: Scene, work: Callable[[], None]) -> None:
@@ -88,7 +97,7 @@ def _resume(now: Scene, desk: Desk, told: Told) -> None:
 def _again(now: Scene, desk: Desk, told: Told) -> None:
     made = desk.again(told.get("job"))
     now.follow(made)
-    now.say(f"{made} is queued.")
+    now.say(said(shown("{} is queued."), made))
 
 
 def _cure(now: Scene, desk: Desk, told: Told) -> None:
@@ -103,7 +112,7 @@ def _move(now: Scene, desk: Desk, told: Told) -> None:
     if isinstance(place, str) and place.lstrip("-").isdigit() and len(place) < 6:
         place = int(place)
     if not isinstance(place, int) or isinstance(place, bool):
-        raise PageError("That is no place in the queue.")
+        raise PageError(shown("That is no place in the queue."))
     queue.move(desk.home, str(told.get("job")), place)
 
 
@@ -187,14 +196,17 @@ def fragments(now: Scene, desk: Desk) -> dict[str, Html]:
         try:
             job = desk.job(name)
             seen = desk.look(name)
-            found |= progress_html.parts(seen, job.config().trigger_prompt, not refused)
+            found |= progress_html.parts(seen, job.config(), not refused)
             found["samples"] = progress_html.samples(job.samples, seen.samples, now.sample)
             found["log"] = progress_html.log(view.tail(job)) if now.log else Html("")
         except LoraLoopError as error:
             found["head"] = notice(str(error))
+    listed = view.page(desk.home, count=MOST_JOBS)
+    if not listed.rows and not now.checked:
+        found["head"] = progress_html.welcome()
     found["queue"] = queue_html.queue(order, lambda job: _row(desk, job), not refused)
     deleted = bool(trash.listed(desk.home))
-    found["jobs"] = queue_html.jobs(view.page(desk.home, count=MOST_JOBS), not refused, deleted)
+    found["jobs"] = queue_html.jobs(listed, not refused, deleted)
     return found
 
 
