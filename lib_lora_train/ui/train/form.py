@@ -63,9 +63,8 @@ def fields() -> tuple[Field, ...]:
 def _field(entry: Declared) -> Field:
     spec, kind = entry.option, _kind(entry.type)
     words = [WORDS.get(word, word) for word in entry.name.rpartition(".")[2].split("_")]
-    label = " ".join([words[0][0].upper() + words[0][1:], *words[1:]]) + (
-        f" ({spec.unit})" if spec.unit and spec.unit not in words else ""
-    )
+    first = words[0] if words[0] in WORDS.values() else words[0].capitalize()
+    label = " ".join([first, *words[1:]]) + (f" ({spec.unit})" if spec.unit and spec.unit not in words else "")
     bounds = f"{spec.low:g} … {spec.high:g}" if spec.low is not None and spec.high is not None else ""
     choices, form = spec.choices, "text"
     if kind is bool:
