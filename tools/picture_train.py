@@ -28,6 +28,7 @@ from tests.ui.conftest import ARGUMENTS, GRADIOS, serve  # noqa: E402
 
 FOLDER = ROOT / "docs" / "pictures"
 MOST_BYTES = 150_000
+PATIENCE_MS = 1_200_000
 WHO = character("zorpi")
 TAB = "#lora_loop_train_"
 PRESET = """
@@ -40,14 +41,14 @@ resolution = 128
 bucket_min = 64
 bucket_max = 256
 bucket_step = 16
-repeats = 8
+repeats = 6
 [adapter]
 rank = 16
 alpha = 16.0
 [optimizer]
 learning_rate = 0.001
 [loop]
-steps = 128
+steps = 96
 batch_size = 4
 [samples]
 prompts = ["a photo of [trigger], in the snow --w 128 --h 128 --s 12 --l 5 --d 1 --ss dpmpp_2m"]
@@ -59,13 +60,13 @@ class Camera:
 
     def __init__(self, browser: Any, url: str, width: int = 1280, dark: bool = False) -> None:
         self.page = browser.new_page(viewport={"width": width, "height": 900})
-        self.page.set_default_timeout(240_000)
+        self.page.set_default_timeout(PATIENCE_MS)
         self.page.route("**/*", lambda route: route.continue_() if "127.0.0.1" in route.request.url else route.abort())
         self.page.goto(url, wait_until="domcontentloaded")
         self.page.wait_for_selector("#txt2img_prompt textarea")
         self.page.evaluate(f"document.body.classList.toggle('dark', {str(dark).lower()})")
         self.page.click("#tabs button:has-text('Train')")
-        self.page.wait_for_function(f"document.querySelector('{TAB}queue')?.innerText.length > 3")
+        self.page.wait_for_function(f"document.querySelector('{TAB}jobs')?.innerText.includes('Jobs')")
 
     def close(self) -> None:
         self.page.close()
@@ -88,14 +89,14 @@ class Camera:
     def click(self, what: str) -> None:
         self.page.locator(what).first.click()
 
-    def choose(self, name: str, photos: Path) -> None:
+    def choose(self, name: str, photos: str) -> None:
         """The first page, filled in, with the preset of the sample photos."""
         self.click(f"{TAB}options >> text=All options")
         self.fill("preset", "sample")
         self.page.press(f"{TAB}preset input", "Enter")
-        self.page.wait_for_function(f"document.querySelector('{TAB}loop_steps :is(input, textarea)').value === '128'")
+        self.page.wait_for_function(f"document.querySelector('{TAB}loop_steps :is(input, textarea)').value === '96'")
         self.click(f"{TAB}options >> text=All options")
-        for field, text in (("folder", str(photos)), ("trigger", WHO.trigger), ("class_word", WHO.class_word)):
+        for field, text in (("folder", f"photos/{photos}"), ("trigger", WHO.trigger), ("class_word", WHO.class_word)):
             self.fill(field, text)
         self.fill("name", name)
 
@@ -125,7 +126,7 @@ def main() -> None:
         with closing(serve(GRADIOS[-1], data, "--trainer", sys.executable)) as pages:
             url = next(pages).url
             try:
-                _take_all(browser, url, data)
+                _take_all(browser, url)
             finally:
                 _end(data / "lora-loop")
         browser.close()
@@ -137,21 +138,22 @@ def _furnish(data: Path) -> None:
     shutil.copyfile(BASE, data / "models" / "small.safetensors")
     shutil.copytree(BASE.with_suffix(".tokenizer"), data / "models" / "small.tokenizer")
     (data / "lora-loop" / "presets" / "sample.toml").write_text(PRESET, "utf-8")
-    write_set(WHO, data / "photos")
-    shutil.copytree(data / "photos", data / "mixed")
-    cut = (data / "mixed" / "zorpi-02.jpg").read_bytes()
-    (data / "mixed" / "holiday.jpg").write_bytes(cut[:9000])
-    (data / "mixed" / "zorpi-02 copy.jpg").write_bytes(cut)
-    Image.open(data / "mixed" / "zorpi-05.jpg").resize((60, 48)).save(data / "mixed" / "thumbnail.jpg")
+    photos = data / "lora-loop" / "photos"
+    write_set(WHO, photos / "zorpi")
+    mixed = shutil.copytree(photos / "zorpi", photos / "mixed")
+    cut = (mixed / "zorpi-02.jpg").read_bytes()
+    (mixed / "holiday.jpg").write_bytes(cut[:9000])
+    (mixed / "zorpi-02 copy.jpg").write_bytes(cut)
+    Image.open(mixed / "zorpi-05.jpg").resize((60, 48)).save(mixed / "thumbnail.jpg")
 
 
-def _take_all(browser: Any, url: str, data: Path) -> None:
+def _take_all(browser: Any, url: str) -> None:
     with _camera(browser, url) as camera:
         camera.take("first")
-        camera.choose("zorpi", data / "mixed")
+        camera.choose("zorpi", "mixed")
         camera.check()
         camera.take("refused")
-        camera.fill("folder", str(data / "photos"))
+        camera.fill("folder", "photos/zorpi")
         camera.check()
         camera.page.wait_for_function(f"!document.querySelector('{TAB}sheet').innerText.includes('holiday')")
         camera.take("checked")
@@ -168,18 +170,18 @@ def _take_all(browser: Any, url: str, data: Path) -> None:
         camera.open("zorpi")
         camera.take("phone")
     with _camera(browser, url) as camera:
-        camera.choose("too-fast", data / "photos")
+        camera.choose("too-fast", "zorpi")
         camera.click(f"{TAB}options >> text=All options")
         camera.click(f"{TAB}every input")
         camera.page.evaluate(f"document.querySelector('{TAB}expert input').click()")
-        camera.fill("optimizer_learning_rate", "1e30")
+        camera.fill("optimizer_learning_rate", "10")
         camera.click(f"{TAB}options >> text=All options")
         camera.check()
         camera.start("too-fast")
         camera.wait("failed")
         camera.take("failed")
     with _camera(browser, url) as camera:
-        camera.choose("ranks", data / "photos")
+        camera.choose("ranks", "zorpi")
         camera.fill("adapter_rank", "8, 16, 32")
         camera.check()
         camera.start("ranks")

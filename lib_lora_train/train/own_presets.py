@@ -54,13 +54,14 @@ def take_in(home: Path, document: bytes, file_name: str) -> tuple[Preset, list[s
         given = toml.parse(document.decode("utf-8-sig"))
     except (ValueError, RecursionError) as error:
         raise ConfigError(f"{label} cannot be read as a preset, which is a TOML file: {str(error)[:200]}.") from error
+    words = given.pop("preset") if is_table(given.get("preset")) else {}  # in a run's own file it is a text
     values, left_out = shareable(given)
-    preset = presets.checked(label, values)
+    preset = presets.checked(label, {"preset": words, **values})
     # A stranger's preset never stands in for one that is known.
     known = {one.stem.casefold() for one in presets.paths(home)}
     path = _unused(_own(home, preset.title or Path(label).stem), lambda one: one.stem.casefold() in known)
-    words = {"title": preset.title or path.stem, "about": preset.about, "source": preset.source}
-    return _write(path, words, preset.values), left_out
+    told = {"title": preset.title or path.stem, "about": preset.about, "source": preset.source}
+    return _write(path, told, preset.values), left_out
 
 
 def rename(home: Path, old: str, new: str) -> Preset:
