@@ -93,7 +93,7 @@
 
     const changed = ({target}) => {
         if (target.dataset?.slide) send({act: target.dataset.slide, place: target.value});
-        else if (target.dataset?.tell) loop.tell.set(target);
+        else if (target.matches("[data-tell]")) loop.tell.set(target);
     };
 
     // A person looks: often. Nobody looks, but wants to be told of the end of a job that is not over: now and then.

@@ -10,7 +10,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -106,11 +106,11 @@ class Camera:
 
     def start(self, name: str) -> None:
         self.click(f"{TAB}start")
-        self.page.wait_for_function(f"document.querySelector('{TAB}head').innerText.includes('{name}')")
+        self.page.wait_for_function(f"document.querySelector('{TAB}head')?.innerText.includes('{name}')")
 
     def open(self, name: str) -> None:
         self.click(f"{TAB}jobs [data-act=open]:text-is('{name}')")
-        self.page.wait_for_function(f"document.querySelector('{TAB}head h3').innerText.endsWith('{name}')")
+        self.page.wait_for_function(f"document.querySelector('{TAB}head h3')?.innerText.endsWith('{name}')")
 
     def wait(self, status: str) -> None:
         self.page.wait_for_selector(f"{TAB}head .lora-loop-{status}")
@@ -123,10 +123,9 @@ def main() -> None:
         data = Path(folder)
         _furnish(data)
         browser = play.chromium.launch(executable_path=shutil.which("chromium"), headless=True, args=ARGUMENTS)
-        with closing(serve(GRADIOS[-1], data, "--trainer", sys.executable)) as pages:
-            url = next(pages).url
+        with contextmanager(serve)(GRADIOS[-1], data, "--trainer", sys.executable) as served:
             try:
-                _take_all(browser, url)
+                _take_all(browser, served.url)
             finally:
                 _end(data / "lora-loop")
         browser.close()
@@ -158,10 +157,11 @@ def _take_all(browser: Any, url: str) -> None:
         camera.page.wait_for_function(f"!document.querySelector('{TAB}sheet').innerText.includes('holiday')")
         camera.take("checked")
         camera.start("zorpi")
-        camera.page.wait_for_function(f"document.querySelector('{TAB}samples').innerText.includes('epoch 2')")
+        camera.page.wait_for_function(f"document.querySelector('{TAB}samples')?.innerText.includes('epoch 2')")
         camera.take("running")
         camera.take("samples", f"{TAB}samples")
         camera.wait("done")
+        camera.page.wait_for_function(f"document.querySelector('{TAB}queue').innerText.includes('empty')")
         camera.take("done")
     with _camera(browser, url, dark=True) as camera:
         camera.open("zorpi")
@@ -174,6 +174,7 @@ def _take_all(browser: Any, url: str) -> None:
         camera.click(f"{TAB}options >> text=All options")
         camera.click(f"{TAB}every input")
         camera.page.evaluate(f"document.querySelector('{TAB}expert input').click()")
+        camera.click(f"{TAB}options button:has-text('Optimizer')")
         camera.fill("optimizer_learning_rate", "10")
         camera.click(f"{TAB}options >> text=All options")
         camera.check()
@@ -182,14 +183,15 @@ def _take_all(browser: Any, url: str) -> None:
         camera.take("failed")
     with _camera(browser, url) as camera:
         camera.choose("ranks", "zorpi")
+        camera.click(f"{TAB}options >> text=All options")
+        camera.click(f"{TAB}options button:has-text('LoRA')")
         camera.fill("adapter_rank", "8, 16, 32")
+        camera.take("options", f"{TAB}options")
+        camera.click(f"{TAB}options >> text=All options")
         camera.check()
         camera.start("ranks")
         camera.wait("running")
         camera.take("queue")
-        camera.click(f"{TAB}options >> text=All options")
-        camera.click(f"{TAB}options button:has-text('LoRA')")
-        camera.take("options", f"{TAB}options")
 
 
 @contextmanager
