@@ -135,8 +135,3 @@ def test_a_broken_preset_is_listed_with_its_problem(tmp_path: Path) -> None:
     (tmp_path / "presets" / "broken.toml").write_text("[adapter\n", "utf-8")
     [broken] = [one for one in presets.listed(tmp_path) if one.name == "broken"]
     assert "TOML" in broken.problem and broken.is_own
-
-
-@pytest.mark.parametrize("preset", presets.listed(Path("nowhere")), ids=lambda preset: preset.name)
-def test_every_shipped_preset_says_what_it_is_for_and_where_it_comes_from(preset: presets.Preset) -> None:
-    assert preset.title and preset.about and preset.source and not preset.problem
