@@ -107,10 +107,15 @@
 
     // What the WebUI's translation does not reach: sentences with values in them, and help with range and default.
     const words = (text) => window.localization?.[text] ?? text;
-    const translate = (page) => page.querySelectorAll("[data-say]:not([data-said])").forEach((place) => {
-        const values = JSON.parse(place.dataset.values);
+    const translate = (page) => page.querySelectorAll(":is([data-say], [data-time]):not([data-said])").forEach((place) => {
+        const {say, values, time} = place.dataset;
         place.dataset.said = true;
-        place.textContent = words(place.dataset.say).replace(/\{\}/g, () => values.shift());
+        if (time) {
+            place.textContent = new Date(time * 1000).toLocaleString(undefined, {dateStyle: "medium", timeStyle: "short"});
+            return;
+        }
+        const told = JSON.parse(values);
+        place.textContent = words(say).replace(/\{\}/g, () => told.shift());
     });
     const part_help = (page) => {
         const walk = document.createTreeWalker(page, NodeFilter.SHOW_TEXT);

@@ -19,7 +19,7 @@ from lib_lora_train.ui.train.desk import Answers, Desk, desk
 from lib_lora_train.ui.train.form import Field
 from lib_lora_train.ui.train.scene import PARTS, Scene
 from lib_lora_train.ui.wildcards_html import notice
-from lib_lora_train.ui.words import shown
+from lib_lora_train.ui.words import said, shown
 
 TITLE = shown("Train LoRA")
 ACTION = "(...given) => loraLoop.trainAction(given)"
@@ -217,7 +217,10 @@ def _check(now: Scene, dropped: Any, *values: Any) -> list[Any]:
         prepared = here.prepare(answers)
         found[2] = _filled(photos_html.contact_sheet(prepared.report, prepared.config.dataset))
         runs = prepared.sweep.variants
-        told = [element("p", prepared.sentence)] + ([element("p", prepared.sweep.sentence)] if len(runs) > 1 else [])
+        chosen = [said(shown("Preset: {}."), answers.preset), " "] if prepared.config.preset else []
+        told = [element("p", *chosen, prepared.sentence)] + (
+            [element("p", prepared.sweep.sentence)] if len(runs) > 1 else []
+        )
         ready = prepared.report.trainable
         found[3] = _filled(element("div", *told, class_="lora-loop-ready" if ready else "lora-loop-notice"))
         found[4] = gr.update(visible=ready)

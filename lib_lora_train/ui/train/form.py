@@ -50,8 +50,9 @@ class Field:
     @property
     def told(self) -> str:
         """Help, range and default in one text; the page's script parts it at `BETWEEN`, so that each can be translated."""
-        default = [DEFAULT, self.default] if self.default and self.kind != "switch" else []
-        return BETWEEN.join(part for part in (self.help, self.bounds, *default) if part)
+        bounds = ["·", self.bounds] if self.bounds else []
+        default = ["·", DEFAULT, self.default] if self.default and self.kind != "switch" else []
+        return BETWEEN.join((self.help, *bounds, *default))
 
 
 @lru_cache(maxsize=1)

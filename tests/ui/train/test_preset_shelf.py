@@ -16,7 +16,7 @@ from lib_lora_train.train import config as configs
 from lib_lora_train.train import presets, toml
 from lib_lora_train.train.errors import ConfigError
 from lib_lora_train.ui.errors import NotAllowed, PageError
-from lib_lora_train.ui.train import building, form, preset_shelf
+from lib_lora_train.ui.train import building, form, preset_shelf, scene
 from lib_lora_train.ui.train.desk import Desk
 from tests.runs import Workshop
 from tests.ui.train.host import answers, desk_in
@@ -131,6 +131,17 @@ def test_s1_a_page_that_others_reach_posts_to_no_address(desk: Desk, workshop: W
 def test_s7_an_address_that_is_none_is_refused_in_the_form(address: str) -> None:
     with pytest.raises(ConfigError, match="notification"):
         form.runs({"log.notify": address}, {"name": "me"})
+
+
+def test_a_preset_in_the_trash_is_no_deleted_job(desk: Desk, workshop: Workshop) -> None:
+    name, _ = preset_shelf.save(desk, "mine", answers("tiny.safetensors", workshop.photos))
+    preset_shelf.delete(desk, name)
+    assert "undelete" not in scene.fragments(scene.Scene(), desk)["jobs"]
+    job = store.create(configs.from_values({"name": "me", "trigger": "x"}), desk.home).folder.name
+    desk.delete(job)
+    assert "undelete" in scene.fragments(scene.Scene(), desk)["jobs"]
+    desk.undelete()
+    assert desk.job(job).config().name == "me"
 
 
 def test_what_the_page_translates_is_readable_json(desk: Desk, workshop: Workshop) -> None:
