@@ -168,7 +168,7 @@ def _take_all(browser: Any, url: str) -> None:
         camera.take("dark")
     with _camera(browser, url, width=400) as camera:
         camera.open("zorpi")
-        camera.take("phone")
+        camera.take("phone", f"{TAB}view")
     with _camera(browser, url) as camera:
         camera.choose("too-fast", "zorpi")
         camera.click(f"{TAB}options >> text=All options")

@@ -123,7 +123,7 @@ def _first(parts: Parts, here: Desk) -> None:
 
 
 def _box(label: str, name: str, **more: Any) -> Any:
-    return transient(gr.Textbox(label=label, elem_id=train(name), max_lines=1, min_width=100, **more))
+    return transient(gr.Textbox(label=label, elem_id=train(name), max_lines=1, min_width=120, **more))
 
 
 def _options(parts: Parts, here: Desk) -> None:

@@ -94,7 +94,11 @@ def _head(view: View) -> Html:
         "header",
         element("h3", view.job),
         pill(view.status),
-        element("span", note or view.message[:300], class_="lora-loop-hint"),
+        element(
+            "span",
+            note or ("" if view.status == "failed" and view.messages else view.message[:300]),
+            class_="lora-loop-hint",
+        ),
     )
 
 
