@@ -54,7 +54,7 @@ def take_in(home: Path, document: bytes, file_name: str) -> tuple[Preset, list[s
         given = toml.parse(document.decode("utf-8-sig"))
     except (ValueError, RecursionError) as error:
         raise ConfigError(f"{label} cannot be read as a preset, which is a TOML file: {str(error)[:200]}.") from error
-    words = given.pop("preset") if is_table(given.get("preset")) else {}  # in a run's own file it is a text
+    words: dict[str, Any] = given.pop("preset") if is_table(given.get("preset")) else {}  # in a run's own file it is a text
     values, left_out = shareable(given)
     preset = presets.checked(label, {"preset": words, **values})
     # A stranger's preset never stands in for one that is known.
