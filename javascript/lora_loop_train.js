@@ -3,10 +3,14 @@
     "use strict";
     const loop = window.loraLoop = window.loraLoop || {};
     const EVERY = 1500;
+    const SELDOM = 15000;
+    const GRID = "LoRA Loop epoch grid";
+    const BETWEEN = "\u2003";
     const PATIENCE = 20000; // how long an unanswered question holds back the next one
-    const waiting = []; // actions, sent one after the other, so that none overtakes another
+    const waiting = []; // actions and their buttons, sent one after the other, so that none overtakes another
     let pending = null;
     let asked = 0;
+    let last = 0;
     let seen = false;
     const part = (name) => gradioApp().querySelector(`#lora_loop_train_${name}`);
 
@@ -14,18 +18,24 @@
 
     const next = () => {
         if (!waiting.length || !isFree()) return;
-        asked = Date.now();
-        pending = waiting.shift();
-        part("do")?.click();
+        asked = last = Date.now();
+        const [action, button] = waiting.shift();
+        pending = action;
+        part(button)?.click();
     };
 
-    const send = loop.trainSend = (action) => {
-        waiting.push(action);
+    const send = loop.trainSend = (action, button = "do") => {
+        waiting.push([action, button]);
         next();
     };
 
     // Called by the event on its way to the server: the first input becomes the action.
     loop.trainAction = (given) => [JSON.stringify(pending || {act: "look"}), ...given.slice(1)];
+
+    const type = (box, text) => {
+        box.value = text;
+        box.dispatchEvent(new Event("input", {bubbles: true}));
+    };
 
     const use = (text) => {
         const box = gradioApp().querySelector("#txt2img_prompt textarea");
@@ -33,37 +43,108 @@
             navigator.clipboard?.writeText(text);
             return;
         }
-        box.value = box.value.trim() ? `${box.value.trimEnd()}, ${text}` : text;
-        box.dispatchEvent(new Event("input", {bubbles: true}));
+        type(box, box.value.trim() ? `${box.value.trimEnd()}, ${text}` : text);
         // So that the new file is known: the LoRA list reads its folder again.
         gradioApp().querySelector("#txt2img_lora_extra_refresh, #txt2img_extra_refresh")?.click();
         window.switch_to_txt2img?.();
         box.focus();
     };
 
+    const soon = async (find, tries = 50) => {
+        for (let left = tries; left; left -= 1) {
+            const found = find();
+            if (found) return found;
+            await new Promise((done) => setTimeout(done, 100));
+        }
+        return null;
+    };
+
+    // Chooses an entry of a gradio list: by its own words, or typed in where the list does not know it yet.
+    const pick = async (list, wanted) => {
+        const input = list.querySelector("input");
+        if (!await soon(() => list.getClientRects().length)) return; // what is out of sight takes no focus
+        const entry = () => [...list.querySelectorAll("ul li")].find((item) => item.innerText.replace("✓", "").trim() === wanted);
+        input.focus();
+        const item = await soon(entry, 5);
+        if (item) {
+            item.dispatchEvent(new MouseEvent("mousedown", {bubbles: true}));
+        } else {
+            type(input, wanted);
+            input.dispatchEvent(new KeyboardEvent("keydown", {key: "Enter", bubbles: true}));
+        }
+        input.blur();
+    };
+
+    // The epoch grid is a script of txt2img. Without a WebUI there is none: the command that draws it is shown.
+    const compare = async (button) => {
+        const scripts = gradioApp().querySelector("#txt2img_script_container #script_list");
+        if (!scripts) {
+            const line = button.parentElement.querySelector("pre");
+            line.hidden = false;
+            navigator.clipboard?.writeText(line.innerText);
+            return;
+        }
+        window.switch_to_txt2img?.();
+        await pick(scripts, GRID);
+        const run = gradioApp().querySelector("#lora_loop_grid_txt2img_run");
+        gradioApp().querySelector("#lora_loop_grid_txt2img_refresh")?.click(); // so that the list knows the new files
+        await new Promise((done) => setTimeout(done, 700));
+        await pick(run, button.dataset.grid);
+        run.scrollIntoView({block: "center", behavior: "smooth"});
+    };
+
     const clicked = (event) => {
-        const used = event.target.closest("[data-use]");
-        const target = event.target.closest("[data-act]");
-        if (used) use(used.dataset.use);
-        else if (target) send({...target.dataset});
+        const target = event.target.closest("[data-use], [data-grid], [data-act]");
+        if (!target) return;
+        const {use: text, grid, act} = target.dataset;
+        if (text) use(text);
+        else if (grid) compare(target);
+        else send({...target.dataset}, act === "load" ? "load" : "do");
     };
 
-    const slid = (event) => {
-        if (event.target.dataset?.slide) send({act: event.target.dataset.slide, place: event.target.value});
+    const changed = ({target}) => {
+        if (target.dataset?.slide) send({act: target.dataset.slide, place: target.value});
+        else if (target.matches("[data-tell]")) loop.tell.set(target);
     };
 
+    // A person looks: often. Nobody looks, but wants to be told of the end of a job that is not over: now and then.
     const look = () => {
         next();
-        if (!seen || document.hidden || !isFree()) return;
-        asked = Date.now();
+        const watched = seen && !document.hidden;
+        const every = watched ? 0 : loop.tell.wanted() && loop.tell.waits() ? SELDOM : Infinity;
+        if (Date.now() - last < every || !isFree()) return;
+        asked = last = Date.now();
         part("tick")?.click();
+    };
+
+    // What the WebUI's translation does not reach: sentences with values in them, and help with range and default.
+    const words = (text) => window.localization?.[text] ?? text;
+    const translate = (page) => page.querySelectorAll(":is([data-say], [data-time]):not([data-said])").forEach((place) => {
+        const {say, values, time} = place.dataset;
+        place.dataset.said = true;
+        if (time) {
+            place.textContent = new Date(time * 1000).toLocaleString(undefined, {dateStyle: "medium", timeStyle: "short"});
+            return;
+        }
+        const told = JSON.parse(values);
+        place.textContent = words(say).replace(/\{\}/g, () => told.shift());
+    });
+    const part_help = (page) => {
+        const walk = document.createTreeWalker(page, NodeFilter.SHOW_TEXT);
+        const found = [];
+        while (walk.nextNode()) if (walk.currentNode.textContent.includes(BETWEEN)) found.push(walk.currentNode);
+        found.forEach((node) => node.replaceWith(...node.textContent.split(BETWEEN).flatMap((one) => [one, " "])));
     };
 
     onUiLoaded(() => {
         const page = part("page");
         if (!page) return;
         page.addEventListener("click", clicked);
-        page.addEventListener("change", slid);
+        page.addEventListener("change", changed);
+        part_help(part("options"));
+        translate(page);
+        new MutationObserver(() => translate(page)).observe(page, {childList: true, subtree: true});
+        loop.tell.begin(page, part("jobs"));
         new MutationObserver(() => {
             asked = 0;
             next();

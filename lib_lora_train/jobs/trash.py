@@ -56,13 +56,13 @@ def restore(home: Path, name: str) -> Job:
 
 
 def listed(home: Path) -> list[Deleted]:
-    """What is in the trash, the newest first."""
+    """The jobs in the trash, the newest first."""
     if not folder(home).is_dir():
         return []
     found = [
         Deleted(entry.name, entry.stat().st_mtime)
         for entry in os.scandir(folder(home))
-        if entry.is_dir(follow_symlinks=False)
+        if entry.is_dir(follow_symlinks=False) and Path(entry.path, "job.json").is_file()
     ]
     return sorted(found, key=lambda one: (one.deleted, one.name), reverse=True)
 

@@ -5,8 +5,8 @@ A preset may come from a stranger, so it passes the same checks as the form, and
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,38 +16,62 @@ from lib_lora_train.train import config as configs
 from lib_lora_train.train import options, toml
 from lib_lora_train.train.errors import ConfigError
 
-SUBJECTS = {"person": "person", "style": "mascot", "thing": "object"}
+SUBJECTS = {"person": "person", "style": "style", "thing": "object"}
 """The preset for each answer to the first page's one question; `jobs.card.made_to_fit` then fits it to the card."""
 SHIPPED = Path(__file__).resolve().parents[2] / "presets"
 
 
+MOST_WORDS = {"title": 100, "about": 600, "source": 1200}
+
+
 @dataclass(frozen=True)
 class Preset:
-    """`values` are nested settings; the rest is for people."""
+    """`values` are nested settings; the rest is for people. `problem` says why one cannot be used."""
 
     name: str
     title: str
     about: str
     source: str
     values: dict[str, Any]
+    is_own: bool = False
+    problem: str = ""
 
 
 def read(path: Path) -> Preset:
-    """The preset in a file, checked. Raises ConfigError when a setting is unknown, wrong or a path."""
-    values = toml.read(path)
+    """The preset in a file, checked. Raises ConfigError when a setting is unknown, wrong, a path or private."""
+    return checked(path.name, toml.read(path))
+
+
+def checked(label: str, document: Mapping[str, Any]) -> Preset:
+    """The preset that a document of the file `label` is. Raises ConfigError as `read` does."""
+    values = dict(document)
     about = values.pop("preset", {})
     if not options.is_table(about):
-        raise ConfigError(f"{path.name}: [preset] must be a table with title, about and source.")
-    checked = configs.from_values(values)
+        raise ConfigError(f"{label}: [preset] must be a table with title, about and source.")
+    config = configs.from_values(values)
     for name, entry in configs.known().items():
         section, _, key = name.rpartition(".")
-        table = getattr(checked, section) if section else checked
+        table = getattr(config, section) if section else config
         if entry.option.path and getattr(table, key):
-            raise ConfigError(f"{path.name}: {name} is a path, and a preset must not hold paths.")
+            raise ConfigError(f"{label}: {name} is a path, and a preset must not hold paths.")
         if entry.option.private and getattr(table, key):
-            raise ConfigError(f"{path.name}: {name} is a person's own, and a preset must not hold it.")
-    title, words, source = (str(about.get(key, "")) for key in ("title", "about", "source"))
-    return Preset(path.stem, title, words, source, values)
+            raise ConfigError(f"{label}: {name} is a person's own, and a preset must not hold it.")
+    words = {key: " ".join(str(about.get(key, "")).split())[:most] for key, most in MOST_WORDS.items()}
+    return Preset(Path(label).stem, words["title"], words["about"], words["source"], values)
+
+
+def listed(home: Path) -> list[Preset]:
+    """All presets by name, the person's own first; one that cannot be used is there with its problem."""
+    found: dict[str, Preset] = {}
+    for path in paths(home):
+        if path.stem in found:
+            continue
+        try:
+            preset = read(path)
+        except ConfigError as error:
+            preset = Preset(path.stem, "", "", "", {}, problem=str(error))
+        found[path.stem] = replace(preset, is_own=path.parent != SHIPPED)
+    return list(found.values())
 
 
 def find(name: str, home: Path) -> Preset:

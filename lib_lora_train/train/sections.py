@@ -30,7 +30,7 @@ class BaseConfig:
         advanced=True,
     )
     allow_pickle: bool = option(
-        False, "Read a .ckpt or .pt file (weights only, in the trainer's own process).", advanced=True
+        False, "Read a .ckpt or .pt file (weights only, in the trainer's own process).", advanced=True, private=True
     )
 
 

@@ -85,7 +85,9 @@ def run(options: argparse.Namespace) -> int:
 def _page(gradio: Any) -> Any:
     tab = importlib.import_module("lib_lora_train.ui.train_tab")
     listen = importlib.import_module("lib_lora_train.ui.events").listen
-    script = "\n".join(file.read_text("utf-8") for file in sorted((ROOT / "javascript").glob("lora_loop_train*.js")))
+    folder = ROOT / "javascript"
+    files = [folder / "lora_loop_tell.js", *sorted(folder.glob("lora_loop_train*.js"))]
+    script = "\n".join(file.read_text("utf-8") for file in files)
     with gradio.Blocks(title="LoRA Loop", css=(ROOT / "style.css").read_text("utf-8"), analytics_enabled=False) as page:
         tab.build()
         listen(page.load, None, script=f"() => {{ {AROUND} {script} }}")

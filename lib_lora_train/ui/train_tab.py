@@ -10,16 +10,25 @@ import gradio as gr  # type: ignore[import-not-found]  # the WebUI's
 
 from lib_lora_train import host
 from lib_lora_train.train.presets import SUBJECTS
-from lib_lora_train.ui import train_pages
+from lib_lora_train.ui import train_pages, train_presets
 from lib_lora_train.ui.element_ids import TRAIN_TAB, train
 from lib_lora_train.ui.events import listen, transient
 from lib_lora_train.ui.html import Html, element
-from lib_lora_train.ui.train import captions, form, photos_html, places, progress_html, regularisation_html, scene
+from lib_lora_train.ui.train import (
+    captions,
+    form,
+    photos_html,
+    places,
+    progress_html,
+    queue_html,
+    regularisation_html,
+    scene,
+)
 from lib_lora_train.ui.train.desk import Answers, Desk, desk
 from lib_lora_train.ui.train.form import Field
 from lib_lora_train.ui.train.scene import PARTS, Scene
 from lib_lora_train.ui.wildcards_html import notice
-from lib_lora_train.ui.words import shown
+from lib_lora_train.ui.words import said, shown
 
 TITLE = shown("Train LoRA")
 ACTION = "(...given) => loraLoop.trainAction(given)"
@@ -52,18 +61,20 @@ def build() -> None:
                 _first(parts, here)
             with gr.Column(scale=7, min_width=300, elem_id=train("view")):
                 _html(parts, "sheet", "head", "controls", "messages", "files", "samples", "charts", "log")
-                parts["queue_title"] = gr.HTML(element("h4", shown("Queue")), elem_id=train("queue_title"))
-                _html(parts, "queue", visible=True)
-                gr.HTML(element("h4", shown("Jobs")), elem_id=train("jobs_title"))
-                _html(parts, "jobs", visible=True)
+                _html(parts, "queue", "jobs", visible=True)
+                gr.HTML(queue_html.tell(), elem_id=train("tell"))
         option = _placer(parts, here)
         train_pages.build(parts, here, option)
         with gr.Accordion(shown("All options"), open=False, elem_id=train("options")):
-            _presets(parts, here)
+            train_presets.build(parts, here)
+            with gr.Row():
+                transient(gr.Checkbox(label=shown("Show every option"), value=False, elem_id=train("every")))
+                parts["command"] = _button(shown("Show the command"), "command", size="sm", min_width=100)
+            _html(parts, "told")
             _options(option)
         parts["raw"] = transient(gr.Textbox("", visible=False, elem_id=train("raw"), label="action"))
-        parts["do"] = gr.Button("do", elem_id=train("do"), elem_classes=["lora-loop-unseen"])
-        parts["tick"] = gr.Button("tick", elem_id=train("tick"), elem_classes=["lora-loop-unseen"])
+        for hidden in ("do", "tick", "load"):
+            parts[hidden] = gr.Button(hidden, elem_id=train(hidden), elem_classes=["lora-loop-unseen"])
         parts["beat"] = gr.HTML("", elem_id=train("beat"), elem_classes=["lora-loop-unseen"])
     _connect(parts)
 
@@ -102,7 +113,7 @@ def _first(parts: Parts, here: Desk) -> None:
     with gr.Row():
         parts["trigger"] = _box(shown("Trigger"), "trigger", info=shown("a rare word"), placeholder="ohwx")
         parts["class_word"] = _box(shown("Class"), "class_word", info=shown("what it is"), placeholder="man")
-    parts["name"] = _box(shown("Name of the LoRA"), "name", placeholder="ohwx-man")
+        parts["name"] = _box(shown("Name"), "name", info=shown("of the LoRA file"), placeholder="ohwx-man")
     _step(3, shown("Base"))
     bases = here.bases()
     with gr.Row():
@@ -124,23 +135,6 @@ def _first(parts: Parts, here: Desk) -> None:
 
 def _box(label: str, name: str, **more: Any) -> Any:
     return transient(gr.Textbox(label=label, elem_id=train(name), max_lines=1, min_width=120, **more))
-
-
-def _presets(parts: Parts, here: Desk) -> None:
-    with gr.Row(elem_id=train("presets")):
-        parts["preset"] = transient(
-            gr.Dropdown(
-                choices=here.presets(),
-                value=SUBJECTS["person"],
-                label=shown("Preset"),
-                elem_id=train("preset"),
-                allow_custom_value=True,
-            )
-        )
-        parts["preset_name"] = _box(shown("Save these options as"), "preset_name")
-        parts["save"] = _button(shown("Save preset"), "save", size="sm", min_width=100)
-        parts["command"] = _button(shown("Show the command"), "command", size="sm", min_width=100)
-    _html(parts, "told")
 
 
 def _placer(parts: Parts, here: Desk) -> Callable[[str], None]:
@@ -167,9 +161,10 @@ def _options(option: Callable[[str], None]) -> None:
 def _component(field: Field, value: Any) -> Any:
     shared: dict[str, Any] = {
         "label": field.label,
-        "info": field.help,
+        "info": field.told,
         "value": value,
         "elem_id": train(field.name.replace(".", "_")),
+        "elem_classes": ["lora-loop-advanced"] if field.advanced else [],
     }
     if field.kind == "switch":
         return gr.Checkbox(min_width=240, **shared)
@@ -197,12 +192,12 @@ def _connect(parts: Parts) -> None:
     on(parts["start"].click, _start, ["state", *answers], [*live, "sheet", "start"])
     on(parts["do"].click, _act, ["raw", "state"], [*live, "beat"], ACTION)
     on(parts["tick"].click, _tick, ["state"], [*live, "beat"])
-    on(parts["subject"].change, _subject, ["state", "subject"], [*live, "preset", *options])
-    on(parts["preset"].change, _preset, ["state", "preset"], [*live, *options])
+    on(parts["load"].click, _load, ["raw", "state"], [*live, "beat", *answers, "preset_card"], ACTION)
+    on(parts["subject"].change, train_presets.of_subject, ["subject"], ["preset"])
     on(parts["again"].click, _bases, [], ["base"])
-    on(parts["save"].click, _save, ["state", "preset_name", *answers], [*live, "preset"])
     on(parts["command"].click, _command, ["state", *answers], [*live, "told"])
     train_pages.connect(parts, on, _live, _answers, answers)
+    train_presets.connect(parts, on, train_presets.Around(live, answers, options, _live, _answers))
 
 
 def _answers(values: tuple[Any, ...]) -> Answers:
@@ -247,7 +242,10 @@ def _check(now: Scene, dropped: Any, *values: Any) -> list[Any]:
         found[5] = _filled(regularisation_html.page(prepared.report, prepared.config))
         now.table = captions.opened(prepared.config, now.table, here)
         runs = prepared.sweep.variants
-        told = [element("p", prepared.sentence)] + ([element("p", prepared.sweep.sentence)] if len(runs) > 1 else [])
+        chosen = [said(shown("Preset: {}."), answers.preset), " "] if prepared.config.preset else []
+        told = [element("p", *chosen, prepared.sentence)] + (
+            [element("p", prepared.sweep.sentence)] if len(runs) > 1 else []
+        )
         ready = prepared.report.trainable
         found[3] = _filled(element("div", *told, class_="lora-loop-ready" if ready else "lora-loop-notice"))
         found[4] = gr.update(visible=ready)
@@ -293,41 +291,26 @@ def _beat(now: Scene, here: Desk) -> list[Any]:
     return [*_live(now, here), element("i", str(now.beats))]
 
 
-def _subject(now: Scene, subject: Any) -> list[Any]:
-    name = SUBJECTS.get(subject if isinstance(subject, str) else "", SUBJECTS["person"])
-    found = _preset(now, name)
-    at = 1 + len(PARTS)
-    return [*found[:at], gr.update(value=name), *found[at:]]
-
-
-def _preset(now: Scene, name: Any) -> list[Any]:
+def _load(raw: Any, now: Scene) -> list[Any]:
+    """A job's settings back into the form."""
     here = desk(host.find())
-    found: list[Any] = [gr.update()] * len(form.fields())
+    names = [field.name for field in form.fields()]
+    found: list[Any] = [gr.update()] * (len(ANSWERS) + len(names) + 1)
 
     def work() -> None:
-        values = form.shown(here.preset(name))
-        found[:] = [gr.update(value=values[field.name]) for field in form.fields()]
+        told, words = here.answers_of(scene.clicked(raw).get("job"))
+        first = [gr.update(value=getattr(told, name)) for name in ANSWERS]
+        rest = [gr.update(value=told.options[name]) for name in names]
+        now.preset = told.preset
+        found[:] = [*first, *rest, train_presets.card(here, told.preset)]
+        now.say(words)
 
-    if name:
-        scene.guarded(now, work)
-    return [*_live(now, here), *found]
+    scene.guarded(now, work)
+    return [*_beat(now, here), *found]
 
 
 def _bases() -> Any:
     return gr.update(choices=desk(host.find()).bases())
-
-
-def _save(now: Scene, name: Any, *values: Any) -> list[Any]:
-    here = desk(host.find())
-    found: list[Any] = [gr.update()]
-
-    def work() -> None:
-        saved = here.save_preset(name, _answers(values))
-        found[0] = gr.update(choices=here.presets(), value=saved)
-        now.say(f"The preset {saved} is saved.")
-
-    scene.guarded(now, work)
-    return [*_live(now, here), *found]
 
 
 def _command(now: Scene, *values: Any) -> list[Any]:

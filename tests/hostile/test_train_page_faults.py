@@ -15,7 +15,7 @@ from lib_lora_train.files import atomic
 from lib_lora_train.jobs import queue, runner, store
 from lib_lora_train.train import config as configs
 from lib_lora_train.ui.errors import NotAllowed, PageError
-from lib_lora_train.ui.train import building, places, scene
+from lib_lora_train.ui.train import building, places, preset_shelf, scene
 from lib_lora_train.ui.train.desk import Desk
 from lib_lora_train.ui.train.scene import Scene
 from tests.runs import Workshop
@@ -118,7 +118,11 @@ def test_s2_nothing_is_changed_where_the_page_is_shared(desk: Desk, workshop: Wo
         lambda: desk.cure(job, "x", "x"),
         lambda: desk.delete(job),
         desk.undelete,
-        lambda: desk.save_preset("mine", given),
+        lambda: preset_shelf.save(desk, "mine", given),
+        lambda: preset_shelf.take_in(desk, "x.toml"),
+        lambda: preset_shelf.rename(desk, "mine", "yours"),
+        lambda: preset_shelf.delete(desk, "mine"),
+        lambda: desk.answers_of(job),
     ]
     for act in tries:
         with pytest.raises(NotAllowed, match="--lora-loop-allow-remote"):
@@ -151,7 +155,7 @@ def test_s3_output_names_stay_in_their_folder(name: str, desk: Desk, workshop: W
 def test_s3_a_preset_is_saved_in_its_folder_without_paths(desk: Desk, workshop: Workshop) -> None:
     given = answers("tiny.safetensors", workshop.photos)
     options = {**given.options, "log.notify": "https://example.org/x"}
-    saved = desk.save_preset("../../evil", answers("tiny.safetensors", workshop.photos, options=options))
+    saved, _ = preset_shelf.save(desk, "../../evil", answers("tiny.safetensors", workshop.photos, options=options))
     [path] = desk.home.glob("presets/*")
     assert path.stem == saved and ".." not in saved.split("_")[0].strip(".")
     assert "example.org" not in path.read_text() and str(workshop.photos) not in path.read_text()

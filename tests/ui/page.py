@@ -25,6 +25,7 @@ import gradio as gr  # noqa: E402
 from lib_lora_train import host  # noqa: E402
 from lib_lora_train.environment import launch  # noqa: E402
 from lib_lora_train.environment.state import Environment  # noqa: E402
+from lib_lora_train.host.grid_form import TITLE  # noqa: E402
 from lib_lora_train.keywords.catalogue import CHECKPOINT, Catalogue, Entry  # noqa: E402
 from lib_lora_train.keywords.check import OptionSpec  # noqa: E402
 from lib_lora_train.ui import accordion, epoch_grid, train_tab, wildcards_tab  # noqa: E402
@@ -32,6 +33,7 @@ from lib_lora_train.ui.train import building  # noqa: E402
 
 HOST_SCRIPT = """
 window.opts = window.opts || {};
+window.switch_to_txt2img = () => document.querySelector("#tabs button")?.click();
 window.gradioApp = () => document;
 const loaded = [], updated = [], changed = [];
 window.onUiLoaded = (f) => loaded.push(f);
@@ -61,6 +63,11 @@ class Standing:
         models = sorted((self.data_folder / "models").glob("*.safetensors"))
         trained = tuple(Entry(path.name, (), str(path)) for path in models)
         return Catalogue({CHECKPOINT: (*trained, Entry("narrow.safetensors"), Entry("narrow_b.safetensors"))})
+
+    @property
+    def lora_folder(self) -> Path | None:
+        folder = self.data_folder / "Lora"
+        return folder if folder.is_dir() else None
 
     def option(self, name: str, default: Any = None) -> Any:
         return default
@@ -104,8 +111,16 @@ def tab(name: str) -> None:
         )
         gr.Number(value=-1, label="Seed", elem_id=f"{name}_seed", precision=0, interactive=True)
         accordion.build(name == "img2img")
-        with gr.Accordion("LoRA Loop epoch grid", open=False, elem_id=f"{name}_script"):
+        scripts(name)
+
+
+def scripts(name: str) -> None:
+    """The host's list of scripts, with the epoch grid in it."""
+    with gr.Group(elem_id=f"{name}_script_container"):
+        chosen = gr.Dropdown(label="Script", elem_id="script_list", choices=["None", TITLE], value="None", type="index")
+        with gr.Group(visible=False) as form:
             epoch_grid.build(name == "img2img")
+        chosen.change(lambda index: gr.update(visible=bool(index)), [chosen], [form])
 
 
 def build() -> gr.Blocks:

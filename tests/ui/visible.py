@@ -10,6 +10,7 @@ from lib_lora_train.host.grid_form import GridForm
 from lib_lora_train.host.request import MODES, Request
 from lib_lora_train.host.settings import SETTINGS
 from lib_lora_train.ui.settings import PAGE_SETTINGS
+from lib_lora_train.ui.train import form
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = sorted((ROOT / "lib_lora_train" / "ui").rglob("*.py"))
@@ -30,6 +31,9 @@ def strings() -> set[str]:
     found = {text for source in SOURCES for text in marked(ast.parse(source.read_text("utf-8")))}
     for one in (*fields(Request), *fields(GridForm)):
         found |= {one.metadata["label"], one.metadata["help"]}
+    for option in form.fields():
+        found |= {option.label, option.help}
+    found.add(form.DEFAULT)
     for setting in (*SETTINGS, *PAGE_SETTINGS):
         found |= {setting.label, f"({setting.info})", *setting.choices} if setting.info else {setting.label}
     explained = {setting.info for setting in PAGE_SETTINGS}

@@ -13,8 +13,6 @@ from typing import Any
 
 from lib_lora_train.environment.entry import wanted_here
 from lib_lora_train.errors import LoraLoopError
-from lib_lora_train.files import atomic
-from lib_lora_train.files.errors import FilesError
 from lib_lora_train.files.roots import safe_name
 from lib_lora_train.host import memory
 from lib_lora_train.host.api import Host
@@ -35,7 +33,7 @@ from lib_lora_train.train.job import Job
 from lib_lora_train.ui.errors import NotAllowed, PageError
 from lib_lora_train.ui.train import form, places
 from lib_lora_train.ui.train.building import Builder
-from lib_lora_train.ui.words import shown
+from lib_lora_train.ui.words import said, shown
 
 SHARED = shown(
     "This WebUI can be reached by others, so training can be looked at but not changed; "
@@ -116,7 +114,7 @@ class Desk:
         for entry in self._bases():
             if entry.name == name:
                 return Path(entry.path)
-        raise PageError("Choose a base: a checkpoint that the WebUI knows.")
+        raise PageError(shown("Choose a base: a checkpoint that the WebUI knows."))
 
     def presets(self) -> list[str]:
         """The names of all presets, the person's own first."""
@@ -159,7 +157,7 @@ class Desk:
                 raise PageError(f"{name} must be a short text.")
         trigger = " ".join((words["trigger"], words["class_word"])).strip()
         if not trigger:
-            raise PageError("Give a trigger: a rare word that stands for your subject, such as ohwx.")
+            raise PageError(shown("Give a trigger: a rare word that stands for your subject, such as ohwx."))
         folder = places.inside(answers.folder, self.roots(), "The folder of photos")
         fixed: dict[str, Any] = {
             "name": words["name"].strip() or safe_name(trigger.replace(" ", "-")),
@@ -176,6 +174,10 @@ class Desk:
         return found
 
     def _check_paths(self, config: TrainConfig) -> None:
+        if config.log.notify and self.host.is_non_local():
+            raise PageError(
+                shown("log.notify: a page that others reach without a password sends nothing to any address.")
+            )
         for name, entry in configs.known().items():
             if entry.option.path and name not in (*form.FIRST, *form.BY_SERVER):
                 section, _, key = name.rpartition(".")
@@ -194,7 +196,7 @@ class Desk:
         steps = report.length.steps
         facts, card = estimate.base_facts(Path(config.base.path)), self.card()
         if card is None:
-            words = f"No NVIDIA card was found, so the processor trains, slowly: {steps:,} steps."
+            words = said(shown("No NVIDIA card was found, so the processor trains, slowly: {} steps."), f"{steps:,}")
             return Prepared(report, sweep, config, words, {})
         fit = cards.made_to_fit(config, facts, card, steps, self.home)
         changed = ", ".join(f"{name} = {form.written(value)}" for name, value in fit.changes.items())
@@ -210,7 +212,7 @@ class Desk:
         """
         self.require()
         if not self.builder.is_built:
-            raise PageError("The trainer's packages are not here yet: press Build first.")
+            raise PageError(shown("The trainer's packages are not here yet: press Build first."))
         prepared = self.prepare(answers, thorough=False)
         if not prepared.report.trainable:
             raise PageError(next((one.message for one in prepared.report.problems), prepared.sentence))
@@ -218,11 +220,11 @@ class Desk:
             waiting = self._waiting(prepared.sweep)
             if waiting:
                 self.work()
-                return waiting, f"{waiting} is in the queue already."
+                return waiting, said(shown("{} is in the queue already."), waiting)
             made = [store.create(variant.config, self.home).folder.name for variant in prepared.sweep.variants]
             queue.add(self.home, made)
             self.work()
-        return made[0], f"{made[0]} is queued." if len(made) == 1 else prepared.sweep.sentence
+        return made[0], said(shown("{} is queued."), made[0]) if len(made) == 1 else prepared.sweep.sentence
 
     def _waiting(self, sweep: Sweep) -> str:
         """The job in the queue that is this run, or ""."""
@@ -243,7 +245,7 @@ class Desk:
         self.require()
         job = self.job(name)
         if process.is_running(job):
-            return f"The job {job.folder.name} is running already."
+            return said(shown("{} is running already."), job.folder.name)
         if process.status(job) == "done":
             raise PageError(f"The job {job.folder.name} is finished; train it again under a new name.")
         with self._lock:
@@ -251,7 +253,7 @@ class Desk:
                 queue.add(self.home, [job.folder.name], first=True)
             queue.pause(self.home, False)
             self.work()
-        return f"{job.folder.name} goes on from its last saved state."
+        return said(shown("{} goes on from its last saved state."), job.folder.name)
 
     def ask(self, name: Any, command: Any) -> str:
         """Stop, pause, stop after this epoch; asked again it happens sooner."""
@@ -275,7 +277,7 @@ class Desk:
         offered = [one for message in view.messages if message.name == fault for one in message.cures]
         chosen = next((one for one in offered if one.name == cure), None)
         if chosen is None:
-            raise PageError("That cure is not offered any more; look at the job again.")
+            raise PageError(shown("That cure is not offered any more; look at the job again."))
         if chosen.action == "build":
             self.builder.start()
             return job.folder.name, shown("The build has begun.")
@@ -289,44 +291,46 @@ class Desk:
             job = change.apply(job, self.home, chosen.changes)
         return job.folder.name, self.resume(job.folder.name)
 
+    def answers_of(self, name: Any) -> tuple[Answers, str]:
+        """What the form held for a job, and a sentence. Raises LoraLoopError where the page may not change anything.
+
+        What is a person's own is not shown to others who reach the page.
+        """
+        self.require()
+        job = self.job(name)
+        config = job.config()
+        trained_on = Path(config.base.path).resolve()
+        base = next((entry.name for entry in self._bases() if Path(entry.path).resolve() == trained_on), "")
+        options: dict[str, Any] = form.shown(config)
+        if self.host.is_non_local():
+            empty = form.shown(TrainConfig())
+            options |= {key: empty[key] for key in options if configs.known()[key].option.private}
+        told = Answers(
+            config.name, config.trigger, config.class_word, base, config.dataset.path, config.preset, options
+        )
+        if not base:
+            return told, said(
+                shown("The settings of {} are in the form; its base is not here any more, so choose one."),
+                job.folder.name,
+            )
+        return told, said(shown("The settings of {} are in the form."), job.folder.name)
+
     def delete(self, name: Any) -> str:
         """Put a job into the trash."""
         self.require()
         with self._lock:
             trash.delete(self.home, name if isinstance(name, str) else "")
             self._diaries.pop(name, None)
-        return f"{name} is in the trash."
+        return said(shown("{} is in the trash."), name)
 
     def undelete(self) -> str:
         """Put the job that was deleted last back."""
         self.require()
-        found = [
-            one.name for one in trash.listed(self.home) if (trash.folder(self.home) / one.name / "job.json").is_file()
-        ]
+        found = [one.name for one in trash.listed(self.home)]
         if not found:
-            raise PageError("There is no deleted job.")
+            raise PageError(shown("There is no deleted job."))
         trash.restore(self.home, found[0])
-        return f"{found[0]} is back."
-
-    def save_preset(self, name: Any, answers: Answers) -> str:
-        """Save the options as a preset of the person's own: no paths, nothing private. Raises LoraLoopError."""
-        self.require()
-        if not isinstance(name, str) or not name.strip():
-            raise PageError("Give the preset a name.")
-        config = form.runs(answers.options, {}).variants[0].config
-        values = configs.to_values(config)
-        for entry in configs.known().values():
-            if entry.option.path or entry.option.private or entry.name in ("name", "trigger", "class_word", "preset"):
-                section, _, key = entry.name.rpartition(".")
-                (values.get(section, {}) if section else values).pop(key, None)
-        try:
-            path = self.home / "presets" / f"{safe_name(name.strip())}.toml"
-        except FilesError as error:
-            raise PageError(str(error)) from error
-        with atomic.disk_errors(path.name, path.parent):
-            path.parent.mkdir(parents=True, exist_ok=True)
-        atomic.write_text(path, toml.write({"preset": {"title": name.strip(), "about": "", "source": ""}, **values}))
-        return path.stem
+        return said(shown("{} is back."), found[0])
 
     def preset(self, name: Any) -> TrainConfig:
         """The config that a preset means. Raises ConfigError."""

@@ -21,6 +21,12 @@ FIRST = ("name", "trigger", "class_word", "base.path", "dataset.path")
 BY_SERVER = ("preset", "save.copy_to")
 """Put in by the server: the preset that was chosen, and the WebUI's own LoRA folder."""
 MOST_TEXT = 20_000
+BETWEEN = "\u2003"
+DEFAULT = "Default:"
+WORDS = {
+    "unet": "U-Net", "vae": "VAE", "cfg": "CFG", "rslora": "rsLoRA", "snr": "SNR", "tensorboard": "TensorBoard",
+}  # fmt: skip
+"""How a name's part is written where it is not a plain word."""
 
 
 @dataclass(frozen=True)
@@ -32,11 +38,21 @@ class Field:
     help: str
     kind: str
     choices: tuple[str, ...]
+    bounds: str
+    default: str
+    advanced: bool
 
     @property
     def section(self) -> str:
         """The section's name; "run" for what stands above all sections."""
         return self.name.rpartition(".")[0] or "run"
+
+    @property
+    def told(self) -> str:
+        """Help, range and default in one text; the page's script parts it at `BETWEEN`, so that each can be translated."""
+        bounds = ["·", self.bounds] if self.bounds else []
+        default = ["·", DEFAULT, self.default] if self.default and self.kind != "switch" else []
+        return BETWEEN.join((self.help, *bounds, *default))
 
 
 @lru_cache(maxsize=1)
@@ -47,11 +63,10 @@ def fields() -> tuple[Field, ...]:
 
 def _field(entry: Declared) -> Field:
     spec, kind = entry.option, _kind(entry.type)
-    words = entry.name.rpartition(".")[2].replace("_", " ")
-    label = f"{words[0].upper()}{words[1:]}" + (f" ({spec.unit})" if spec.unit else "")
-    bounds = f" From {spec.low:g} to {spec.high:g}." if spec.low is not None and spec.high is not None else ""
-    default = written(entry.default)
-    told = f" Default: {default}." if default and kind is not bool else ""
+    words = [WORDS.get(word, word) for word in entry.name.rpartition(".")[2].split("_")]
+    first = words[0] if words[0] in WORDS.values() else words[0].capitalize()
+    label = " ".join([first, *words[1:]]) + (f" ({spec.unit})" if spec.unit and spec.unit not in words else "")
+    bounds = f"{spec.low:g} … {spec.high:g}" if spec.low is not None and spec.high is not None else ""
     choices, form = spec.choices, "text"
     if kind is bool:
         form, choices = ("switch", ()) if entry.type is bool else ("choice", ("none", "true", "false"))
@@ -59,7 +74,7 @@ def _field(entry: Declared) -> Field:
         form = "choice"
     elif typing.get_origin(kind) is list:
         form = "lines"
-    return Field(entry.name, label, f"{spec.help}{bounds}{told}", form, choices)
+    return Field(entry.name, label, spec.help, form, choices, bounds, written(entry.default), spec.advanced)
 
 
 def _kind(kind: Any) -> Any:

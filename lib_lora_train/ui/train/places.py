@@ -15,6 +15,7 @@ from lib_lora_train.host.api import Host
 from lib_lora_train.host.folders import home
 from lib_lora_train.jobs import store
 from lib_lora_train.ui.errors import PageError
+from lib_lora_train.ui.words import shown
 
 MOST_PHOTOS = 5000
 MOST_BYTES = 500_000_000
@@ -56,7 +57,7 @@ def take_in(dropped: Iterable[object], name: str, target: Path) -> Path:
     """
     files = [str(getattr(one, "name", one)) for one in dropped]
     if not files:
-        raise PageError("There are no photos yet: drop some, or give a folder.")
+        raise PageError(shown("There are no photos yet: drop some, or give a folder."))
     if len(files) > MOST_PHOTOS:
         raise PageError(f"Those are {len(files)} files; put more than {MOST_PHOTOS} into a folder and give the folder.")
     folder = store.free(target, safe_name(name))
@@ -66,17 +67,23 @@ def take_in(dropped: Iterable[object], name: str, target: Path) -> Path:
             _copy(Path(file), folder)
     if not any(folder.iterdir()):
         folder.rmdir()
-        raise PageError("None of these files is a picture.")
+        raise PageError(shown("None of these files is a picture."))
     return folder
+
+
+def uploaded(source: Path) -> Path:
+    """Where a file lies that was dropped on the page. Raises PageError for any other file of the machine."""
+    real = Path(os.path.realpath(source))
+    if not any(real.is_relative_to(os.path.realpath(root)) for root in _uploads()) or not real.is_file():
+        raise PageError(shown("That file was not dropped on this page."))
+    return real
 
 
 def _copy(source: Path, folder: Path) -> None:
     suffix = source.suffix.lower()
     if suffix not in images.SUFFIXES and suffix != CAPTION:
         return
-    real = Path(os.path.realpath(source))
-    if not any(real.is_relative_to(os.path.realpath(root)) for root in _uploads()) or not real.is_file():
-        raise PageError("That file was not dropped on this page.")
+    real = uploaded(source)
     if real.stat().st_size > MOST_BYTES:
         raise PageError(f"{source.name} is larger than {MOST_BYTES // 1_000_000} MB; make it smaller first.")
     try:

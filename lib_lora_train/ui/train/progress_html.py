@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,10 +10,11 @@ from lib_lora_train.files import images
 from lib_lora_train.files.errors import FilesError
 from lib_lora_train.jobs.cures import Cure
 from lib_lora_train.jobs.view import File, Message, Sample, View
+from lib_lora_train.train.config import TrainConfig
 from lib_lora_train.ui.html import Html, element, joined
 from lib_lora_train.ui.train.chart import chart
 from lib_lora_train.ui.train.photos_html import data_uri
-from lib_lora_train.ui.words import shown
+from lib_lora_train.ui.words import said, shown
 
 MOST_MESSAGES = 3
 MOST_FILES = 12
@@ -51,7 +53,7 @@ def button(words: str, act: str, kind: str = "", label: str = "", **data: object
     return element("button", words, type="button", class_=f"lora-loop-button {kind}".strip(), data_act=act, **given)
 
 
-def parts(view: View, trigger: str, writable: bool) -> dict[str, Html]:
+def parts(view: View, config: TrainConfig, writable: bool) -> dict[str, Html]:
     """Everything of a job but its pictures and log; less than 64 kB whatever the job's files say."""
     told = [_message(view.job, message, writable) for message in view.messages[-MOST_MESSAGES:][::-1]]
     return {
@@ -60,9 +62,28 @@ def parts(view: View, trigger: str, writable: bool) -> dict[str, Html]:
         ),
         "controls": _controls(view, writable),
         "messages": element("div", *told, class_="lora-loop-messages", role="status") if told else Html(""),
-        "files": _files(view, trigger) if view.files else Html(""),
+        "files": _files(view, config) if view.files else Html(""),
         "charts": _charts(view),
     }
+
+
+WELCOME = (
+    (shown("Photos"), shown("15 to 25 varied ones: other light, places and clothes; sharp, and some close-ups.")),
+    (shown("Check"), shown("Each photo is looked at and cropped as it will be trained; nothing is changed yet.")),
+    (shown("Start training"), shown("The settings fit your card by themselves. You may close the page meanwhile.")),
+    (shown("Compare the epochs"), shown("Choose the epoch that looks best, and use it in txt2img.")),
+)
+
+
+def welcome() -> Html:
+    """What will happen, for whoever has not trained yet."""
+    steps = [element("li", element("strong", name), element("span", words)) for name, words in WELCOME]
+    return element(
+        "section",
+        element("h3", shown("Your own LoRA, in four steps")),
+        element("ol", *steps),
+        class_="lora-loop-welcome",
+    )
 
 
 def _head(view: View) -> Html:
@@ -73,7 +94,11 @@ def _head(view: View) -> Html:
         "header",
         element("h3", view.job),
         pill(view.status),
-        element("span", note or view.message[:300], class_="lora-loop-hint"),
+        element(
+            "span",
+            note or ("" if view.status == "failed" and view.messages else view.message[:300]),
+            class_="lora-loop-hint",
+        ),
     )
 
 
@@ -146,6 +171,8 @@ def _controls(view: View, writable: bool) -> Html:
         found = [button(shown("Resume"), "resume", "lora-loop-main", job=view.job)]
     if writable and view.status not in ("running", "broken"):
         found.append(button(shown("Train it again"), "again", job=view.job))
+    if writable and view.status != "broken":
+        found.append(button(shown("Load these settings"), "load", job=view.job))
     found.append(button(shown("Log"), "log", job=view.job))
     return element("div", *found, class_="lora-loop-controls")
 
@@ -177,24 +204,43 @@ def _charts(view: View) -> Html:
     return element("div", *drawn, class_="lora-loop-charts") if any(drawn) else Html("")
 
 
-def _files(view: View, trigger: str) -> Html:
-    """The LoRA files, newest first, each with the button that puts it to use."""
+def _files(view: View, config: TrainConfig) -> Html:
+    """The LoRA files, newest first, each with the button that puts it to use, and the way to compare them."""
     files = sorted(view.files, key=lambda file: (file.step, len(file.name) * -1), reverse=True)[:MOST_FILES]
     rows = [
-        element("li", element("code", file.name), element("small", _about(file)), use(file.name, trigger))
+        element("li", element("code", file.name), element("small", _about(file)), use(file.name, config.trigger_prompt))
         for file in files
     ]
     return element(
         "details",
         element("summary", shown("LoRA files")),
+        compare(config),
         element("ul", *rows),
         class_="lora-loop-files",
         open=view.status == "done",
     )
 
 
-def _about(file: File) -> str:
-    return f"epoch {file.epoch}, step {file.step:,}, {file.bytes / 1e6:.1f} MB"
+def compare(config: TrainConfig) -> Html:
+    """The button that opens the epoch grid for a run; where there is no WebUI it shows the command that draws one."""
+    line = f"python -m lib_lora_train grid --run {shlex.quote(config.name)} --base {shlex.quote(config.base.path)}"
+    return element(
+        "div",
+        element(
+            "button",
+            shown("Compare the epochs"),
+            type="button",
+            class_="lora-loop-button lora-loop-main",
+            data_grid=config.name,
+        ),
+        element("span", shown("epochs × weights × prompts, side by side"), class_="lora-loop-hint"),
+        element("pre", line[:2000], hidden=True),
+        class_="lora-loop-controls",
+    )
+
+
+def _about(file: File) -> Html:
+    return said(shown("epoch {}, step {}, {} MB"), file.epoch, f"{file.step:,}", f"{file.bytes / 1e6:.1f}")
 
 
 def use(file: str, trigger: str) -> Html:
@@ -204,7 +250,7 @@ def use(file: str, trigger: str) -> Html:
         "button",
         shown("Use in txt2img"),
         type="button",
-        class_="lora-loop-button lora-loop-main",
+        class_="lora-loop-button",
         data_use=text,
         title=text,
     )
@@ -219,7 +265,7 @@ def samples(folder: Path, found: Sequence[Sample], place: int | None) -> Html:
     one = drawn[index]
     base = next((other for other in found if other.base and other.prompt == one.prompt), None)
     pictures = [_picture(folder, base, shown("without the LoRA"))] if base else []
-    pictures.append(_picture(folder, one, f"epoch {one.epoch}, step {one.step:,}"))
+    pictures.append(_picture(folder, one, said(shown("epoch {}, step {}"), one.epoch, f"{one.step:,}")))
     slider = element(
         "input",
         type="range",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 
 from lib_lora_train.jobs.queue import Queue
 from lib_lora_train.jobs.view import Page, Row
@@ -15,8 +16,11 @@ MOST_ENTRIES = 40
 
 def queue(found: Queue, row: Callable[[str], Row], writable: bool) -> Html:
     """What runs and what waits, in order, with the buttons that change the order."""
+    title = element("h4", shown("Queue"))
     if not found.entries:
-        return element("p", shown("The queue is empty."), class_="lora-loop-hint")
+        return element(
+            "div", title, element("p", shown("The queue is empty."), class_="lora-loop-hint"), class_="lora-loop-list"
+        )
     lines = [
         _entry(place, entry.job, row(entry.job), writable)
         for place, entry in enumerate(found.entries[:MOST_ENTRIES], 1)
@@ -31,7 +35,9 @@ def queue(found: Queue, row: Callable[[str], Row], writable: bool) -> Html:
     told = element("p", shown("The queue is paused."), class_="lora-loop-hint") if found.paused else ""
     more = len(found.entries) - len(lines)
     rest = element("p", f"{more:,}", " ", shown("more wait"), class_="lora-loop-hint") if more > 0 else ""
-    return element("div", told, element("ol", *lines, class_="lora-loop-queue"), rest, turn)
+    return element(
+        "div", title, told, element("ol", *lines, class_="lora-loop-queue"), rest, turn, class_="lora-loop-list"
+    )
 
 
 def _entry(place: int, name: str, row: Row, writable: bool) -> Html:
@@ -57,7 +63,20 @@ def jobs(page: Page, writable: bool, deleted: bool) -> Html:
     else:
         rows = [_job(row, writable) for row in page.rows]
     undo = button(shown("Undo delete"), "undelete") if writable and deleted else ""
-    return element("div", element("ul", *rows, class_="lora-loop-jobs"), undo)
+    return element(
+        "div",
+        element("h4", shown("Jobs")),
+        element("ul", *rows, class_="lora-loop-jobs"),
+        undo,
+        class_="lora-loop-list",
+    )
+
+
+def tell() -> Html:
+    """The switch of this browser's notifications; the page's script keeps and obeys it."""
+    box = element("input", type="checkbox", data_tell=True)
+    words = element("span", shown("Tell me in this browser when a job ends"))
+    return element("label", box, words, class_="lora-loop-tell")
 
 
 def _job(row: Row, writable: bool) -> Html:
@@ -67,10 +86,22 @@ def _job(row: Row, writable: bool) -> Html:
         "li",
         _open(row),
         pill(row.status),
+        element("time", _date(row.created), data_time=round(row.created)) if row.created > 0 else "",
         _steps(row),
         element("small", row.message[:160]),
         element("span", does, class_="lora-loop-does"),
+        data_state=row.status,
+        data_name=row.name or row.job,
+        data_message=row.message[:200],
     )
+
+
+def _date(seconds: float) -> str:
+    """ "2026-11-21 14:55": of the machine that trains; the page's script shows it in the person's own way."""
+    try:
+        return datetime.fromtimestamp(seconds).strftime("%Y-%m-%d %H:%M")
+    except (ValueError, OverflowError, OSError):
+        return ""
 
 
 def _open(row: Row) -> Html:

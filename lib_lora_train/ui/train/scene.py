@@ -17,6 +17,7 @@ from lib_lora_train.ui.train import captions, progress_html, queue_html
 from lib_lora_train.ui.train.captions import Table
 from lib_lora_train.ui.train.desk import Desk
 from lib_lora_train.ui.wildcards_html import notice
+from lib_lora_train.ui.words import said, shown
 
 MOST_ACTION = 40_000
 MOST_JOBS = 8
@@ -42,6 +43,8 @@ class Scene:
     """The captions of the checked folder."""
     zoom: tuple[int, int] = ALL
     """The steps that the curves show, first and last."""
+    preset: str = ""
+    """The preset whose values are in the form: choosing it by program leaves them alone."""
     message: str = ""
     good: bool = False
     beats: int = 0
@@ -61,13 +64,19 @@ class Scene:
 
 def act(now: Scene, desk: Desk, given: Any) -> None:
     """Carry out what was clicked: `given` is JSON with `act` and its data. What cannot be done is said, not raised."""
+    told = clicked(given)
+    name = told.get("act")
+    if isinstance(name, str) and name in ACTS:
+        guarded(now, lambda: ACTS[name](now, desk, told))
+
+
+def clicked(given: Any) -> dict[str, Any]:
+    """What the page's script says was clicked: `act` and its data, empty for anything else."""
     try:
         told: Any = json.loads(given) if isinstance(given, str) and len(given) <= MOST_ACTION else None
     except (ValueError, RecursionError):
         told = None
-    name: Any = told.get("act") if is_table(told) else None
-    if isinstance(name, str) and name in ACTS:
-        guarded(now, lambda: ACTS[name](now, desk, told))
+    return told if is_table(told) else {}
 
 
 def guarded(now: Scene, work: Callable[[], None]) -> None:
@@ -98,7 +107,7 @@ def _resume(now: Scene, desk: Desk, told: Told) -> None:
 def _again(now: Scene, desk: Desk, told: Told) -> None:
     made = desk.again(told.get("job"))
     now.follow(made)
-    now.say(f"{made} is queued.")
+    now.say(said(shown("{} is queued."), made))
 
 
 def _cure(now: Scene, desk: Desk, told: Told) -> None:
@@ -113,7 +122,7 @@ def _move(now: Scene, desk: Desk, told: Told) -> None:
     if isinstance(place, str) and place.lstrip("-").isdigit() and len(place) < 6:
         place = int(place)
     if not isinstance(place, int) or isinstance(place, bool):
-        raise PageError("That is no place in the queue.")
+        raise PageError(shown("That is no place in the queue."))
     queue.move(desk.home, str(told.get("job")), place)
 
 
@@ -224,15 +233,18 @@ def fragments(now: Scene, desk: Desk) -> dict[str, Html]:
             if now.zoom != ALL and not seen.curves.get("loss"):  # a job begun anew has fewer steps
                 now.zoom = ALL
                 seen = desk.look(name)
-            found |= progress_html.parts(seen, job.config().trigger_prompt, not refused)
+            found |= progress_html.parts(seen, job.config(), not refused)
             found["samples"] = progress_html.samples(job.samples, seen.samples, now.sample)
             found["log"] = progress_html.log(view.tail(job)) if now.log else Html("")
         except LoraLoopError as error:
             found["head"] = notice(str(error))
+    listed = view.page(desk.home, count=MOST_JOBS)
+    if not listed.rows and not now.checked:
+        found["head"] = progress_html.welcome()
     found["queue"] = queue_html.queue(order, lambda job: _row(desk, job), not refused)
     found |= now.table.parts() if now.table is not None else {}
     deleted = bool(trash.listed(desk.home))
-    found["jobs"] = queue_html.jobs(view.page(desk.home, count=MOST_JOBS), not refused, deleted)
+    found["jobs"] = queue_html.jobs(listed, not refused, deleted)
     return found
 
 

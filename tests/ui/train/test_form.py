@@ -19,7 +19,8 @@ def test_every_option_has_a_field_or_a_place_on_the_first_page() -> None:
     assert sorted([*names, *form.FIRST, *form.BY_SERVER]) == sorted(configs.known())
     rank = next(field for field in form.fields() if field.name == "adapter.rank")
     assert (rank.label, rank.section, rank.kind) == ("Rank", "adapter", "text")
-    assert "From 1 to 1024." in rank.help and rank.help.endswith("Default: 32.")
+    assert rank.told == form.BETWEEN.join((rank.help, "·", "1 … 1024", "·", "Default:", "32"))
+    assert next(field.label for field in form.fields() if field.name == "base.vae") == "VAE"
 
 
 @pytest.mark.parametrize("path", sorted(presets.SHIPPED.glob("*.toml")), ids=lambda path: path.stem)

@@ -12,11 +12,18 @@ from lib_lora_train.jobs.cures import Cure
 from lib_lora_train.jobs.curves import Point, downsample, epoch_ends
 from lib_lora_train.jobs.queue import Entry, Queue
 from lib_lora_train.jobs.view import File, Message, Page, Row, Sample, View
+from lib_lora_train.train import config as configs
+from lib_lora_train.train.config import TrainConfig
 from lib_lora_train.ui.train import progress_html, queue_html
 from lib_lora_train.ui.train.chart import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, chart
 from lib_lora_train.ui.train.photos_html import data_uri
 
 EVIL = "<img src=x onerror=alert(1)>\"'&"
+
+
+def a_run(text: str = "cat") -> TrainConfig:
+    """A run whose trigger is that text."""
+    return configs.from_values({"name": "cat", "trigger": text, "base": {"path": f"/models/{text}"}})
 
 
 def a_view(text: str = EVIL, many: int = 20) -> View:
@@ -35,13 +42,13 @@ def a_view(text: str = EVIL, many: int = 20) -> View:
 
 @pytest.mark.parametrize("text", [EVIL, "&" * 600, "字" * 600])
 def test_a_poll_is_small_whatever_the_job_says(text: str) -> None:
-    found = progress_html.parts(a_view(text), text[:200], True)
+    found = progress_html.parts(a_view(text), a_run(text[:40]), True)
     assert sum(len(html.encode()) for html in found.values()) < 128_000
     assert max(len(html.encode()) for html in found.values()) < 60_000
 
 
 def test_s4_j9_nothing_of_a_job_becomes_html() -> None:
-    found = progress_html.parts(a_view(), EVIL, True)
+    found = progress_html.parts(a_view(), a_run(EVIL), True)
     entry = Queue((Entry(EVIL),))
     row = Row(EVIL, EVIL, EVIL, 0.0, 1, 2, EVIL)
     told = [
@@ -54,17 +61,17 @@ def test_s4_j9_nothing_of_a_job_becomes_html() -> None:
     ]
     for html in told:
         assert "<img" not in html
-        xml.fromstring(f"<r>{html}</r>".replace(" open>", ">"))  # every attribute is closed
+        xml.fromstring(f"<r>{html}</r>".replace(" open>", ">").replace(" hidden>", ">"))  # every attribute is closed
 
 
 def test_the_buttons_are_those_that_can_be_pressed() -> None:
     view = a_view("cat")
-    assert 'data-act="resume"' in progress_html.parts(view, "", True)["controls"]
-    assert 'data-act="cure"' in progress_html.parts(view, "", True)["messages"]
-    read_only = progress_html.parts(view, "", False)
+    assert 'data-act="resume"' in progress_html.parts(view, a_run(), True)["controls"]
+    assert 'data-act="cure"' in progress_html.parts(view, a_run(), True)["messages"]
+    read_only = progress_html.parts(view, a_run(), False)
     assert 'data-act="log"' in read_only["controls"]
     assert not any(
-        f'data-act="{act}"' in html for html in read_only.values() for act in ("resume", "cure", "ask", "again")
+        f'data-act="{act}"' in html for html in read_only.values() for act in ("resume", "cure", "ask", "again", "load")
     )
     assert "data-act" not in queue_html.jobs(Page((Row("a", "a", "done", 0.0, 1, 1, ""),), 1), False, False).replace(
         'data-act="open"', ""
