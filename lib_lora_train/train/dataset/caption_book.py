@@ -208,7 +208,7 @@ def _require(row: Row) -> None:
 def _put_all(files: Mapping[Path, bytes | None]) -> None:
     """Several at a time: each waits for the disk to have it."""
     with ThreadPoolExecutor(WRITERS, thread_name_prefix="captions") as pool:
-        list(pool.map(lambda entry: _put(*entry), files.items()))
+        list(pool.map(_put, files.keys(), files.values()))
 
 
 def _put(file: Path, data: bytes | None) -> None:
