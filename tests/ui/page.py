@@ -55,7 +55,7 @@ class Standing:
     name = "test page"
 
     def __init__(self, folder: Path, reachable: bool) -> None:
-        self.data_folder, self.lora_folder = folder, folder / "Lora"
+        self.data_folder = folder
         self.shared = SimpleNamespace(state=SimpleNamespace(job=""))
         self.reachable = reachable
 
