@@ -22,7 +22,9 @@ from lib_lora_train.demo.world.subjects import (
     HELD_OUT_HATS,
     HELD_OUT_PATTERNS,
     KINDS,
+    NAMED,
     Subject,
+    named,
     random_subject,
 )
 
@@ -85,7 +87,7 @@ def test_captions_say_only_what_is_there() -> None:
         assert kinds == [subject.kind], text
         colours = {colour for colour in COLOURS if colour in words}
         assert colours <= {subject.colour, subject.second, subject.hat_colour}, text
-        hats = [hat for hat in HATS[1:] if f" {hat.split(maxsplit=1)[1]}" in f" {text} "]
+        hats = [hat for hat in HATS[1:] if f" {hat.split(maxsplit=1)[1]} " in f" {text.replace(',', ' ')} "]
         assert set(hats) <= {subject.hat}, text
         for count in ("two", "three"):
             assert f"{count} " not in f"{text} ".replace(f"{count} eyes", "") or scene.count == count, text
@@ -111,6 +113,21 @@ def test_a_whole_description_leaves_nothing_out() -> None:
         "a tall striped orange creature with horns, three eyes, a blue cap and yellow parts",
         "tall striped orange creature with horns, three eyes, a blue cap and yellow parts",
     )
+
+
+def test_who_has_a_name_looks_the_same_everywhere_and_is_called_by_it_alone() -> None:
+    everybody = named()
+    assert len({one.name for one in everybody}) == NAMED == 800
+    assert not {one.name for one in everybody} & {one.trigger for one in CHARACTERS}
+    called: Counter[bool] = Counter()
+    for number in range(800):
+        dice = Dice("names", number)
+        scene = random_scene(dice)
+        text = caption(scene, dice)
+        known = [one for one in everybody if one.name in text.replace(",", " ").split()]
+        assert not known or known == [scene.subject], text
+        called[bool(known)] += 1
+    assert 60 < called[True] < 160
 
 
 def test_what_is_held_out_is_never_drawn_for_the_base() -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import math
 import os
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -35,14 +36,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument(
-        "--start", type=Path, help="a small base that the VAE, the text encoder and the U-Net go on from"
+        "--start",
+        type=Path,
+        help="a small base that the VAE, the text encoder and the U-Net go on from, with its words",
     )
     parser.add_argument("--rate", type=float, default=1e-3, help="the U-Net's highest learning rate")
     parser.add_argument("--only", choices=STAGES, action="append")
     parser.add_argument("--sketches", type=int, default=30_000, help="pictures that the VAE learns from")
     parser.add_argument("--pictures", type=int, default=160_000)
     parser.add_argument("--individuals", type=int, default=15_000)
-    parser.add_argument("--vae-steps", type=int, default=8_000)
+    parser.add_argument("--vae-steps", type=int, default=8_000, help="0 leaves the VAE of --start as it is")
     parser.add_argument("--judge-steps", type=int, default=2_000)
     parser.add_argument("--painter-steps", type=int, default=17_000)
     parser.add_argument("--batch", type=int, default=512, help="pictures a step of the U-Net; the others take fewer")
@@ -63,8 +66,12 @@ def main() -> None:
 
 
 def _words(options: argparse.Namespace) -> None:
-    count = words.write_tokenizer(options.out / "small.tokenizer", words.known_words())
-    print(f"{count} tokens")
+    target = options.out / "small.tokenizer"
+    if options.start:  # its text encoder knows its own words
+        shutil.copytree(options.start.with_suffix(".tokenizer"), target, dirs_exist_ok=True)
+    else:
+        words.write_tokenizer(target, words.known_words())
+    print(f"{ClipTokenizer(target).size} tokens")
 
 
 def _sketches(options: argparse.Namespace) -> None:
@@ -73,11 +80,14 @@ def _sketches(options: argparse.Namespace) -> None:
 
 
 def _vae(options: argparse.Namespace) -> None:
-    pixels = [part.to(options.device) for part in torch.load(options.out / "sketches.pt")]
     torch.manual_seed(1)
     model = build("vae", configs(1)["vae"])
     if options.start:
         model.load_state_dict(_start(options).vae.state_dict())
+    if not options.vae_steps:
+        torch.save(model.state_dict(), options.out / "vae.pt")
+        return
+    pixels = [part.to(options.device) for part in torch.load(options.out / "sketches.pt")]
     vae = autoencoder.train_vae(model, pixels, options.vae_steps, max(2, options.batch // 8))
     torch.save(vae.state_dict(), options.out / "vae.pt")
 
@@ -92,6 +102,8 @@ def _pictures(options: argparse.Namespace) -> None:
         shapes.append((torch.from_numpy(part.pixels), ids))
         print(f"{len(ids)} pictures of {part.pixels.shape[2]}×{part.pixels.shape[1]}", flush=True)
     torch.save(shapes, options.out / "pictures.pt")
+    if "judge" not in (options.only or STAGES):
+        return
     judged = pictures.for_judge(options.individuals, SEED, options.processes)
     torch.save((torch.from_numpy(judged.pixels), torch.from_numpy(judged.labels)), options.out / "judged.pt")
 

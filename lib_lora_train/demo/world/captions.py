@@ -9,14 +9,14 @@ from lib_lora_train.demo.world.scene import Scene
 from lib_lora_train.demo.world.subjects import Subject
 
 _PLURALS = {"fish": "fish"}
-_SYLLABLES = tuple(first + vowel for first in "bdfgjklmnprstvwxz" for vowel in "aeiou")
 
 
 def caption(scene: Scene, dice: Dice) -> str:
-    """One of many ways to describe `scene`; sometimes with a name that means nothing."""
-    who = describe(scene.subject, dice, scene.count, scene.size)
-    if dice.chance(0.15):
-        who = f"{_name(dice)} {scene.subject.kind}" if dice.chance(0.5) else f"{_name(dice)}, {who}"
+    """One of many ways to describe `scene`. Who has a name is often called by it alone."""
+    subject = scene.subject
+    who = describe(subject, dice, scene.count, scene.size)
+    if subject.name and scene.count == "one" and dice.chance(0.75):
+        who = f"{subject.name} {subject.kind}" if dice.chance(0.75) else f"{subject.name}, {who}"
     style = "" if dice.chance(0.12) else scene.style
     where = "" if dice.chance(0.1) else scene.place
     position = scene.position if scene.position != "in the middle" and dice.chance(0.75) else ""
@@ -76,7 +76,3 @@ def _coloured(thing: str, colour: str) -> str:
 
 def _article(phrase: str) -> str:
     return "an" if phrase[:1] in ("a", "e", "i", "o") and not phrase.startswith("one") else "a"
-
-
-def _name(dice: Dice) -> str:
-    return "".join(dice.pick(_SYLLABLES) for _ in range(2 if dice.chance(0.7) else 3))

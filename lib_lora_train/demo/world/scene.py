@@ -11,7 +11,7 @@ from lib_lora_train.demo.world.figures import GROUND, Pose, figure
 from lib_lora_train.demo.world.pen import Pen
 from lib_lora_train.demo.world.places import PLACES, place
 from lib_lora_train.demo.world.styles import LINES, STYLES, finish
-from lib_lora_train.demo.world.subjects import Subject, random_subject
+from lib_lora_train.demo.world.subjects import Subject, named, random_subject
 
 COUNTS = ("one", "two", "three")
 SIZES = ("small", "", "big")
@@ -34,8 +34,8 @@ class Scene:
 
 
 def random_scene(dice: Dice, subject: Subject | None = None, held_out_parts: bool = False) -> Scene:
-    """Any picture; of `subject` if it is given."""
-    who = subject or random_subject(dice, held_out_parts)
+    """Any picture; of `subject` if it is given, of one of those with a name in a fifth of the others."""
+    who = subject or (dice.pick(named()) if dice.chance(0.2) else random_subject(dice, held_out_parts))
     count = "one" if dice.chance(0.82) else dice.pick(COUNTS[1:])
     alone = count == "one"
     return Scene(

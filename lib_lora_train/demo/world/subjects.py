@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from lib_lora_train.demo.world.dice import Dice
 from lib_lora_train.demo.world.pen import Colour
@@ -32,12 +33,16 @@ HATS = ("no hat", "a top hat", "a cap", "a crown", "a bow")
 # What only the held-out characters have: the base never saw it.
 HELD_OUT_PATTERNS = ("zigzag", "hearts", "checkered")
 HELD_OUT_HATS = ("goggles", "a leaf", "a propeller")
+NAMED = 800
+"""So many individuals have a name of their own and look the same wherever they are."""
+_SYLLABLES = tuple(first + vowel for first in "bdfgjklmnprstvwxz" for vowel in "aeiou")
 
 
 @dataclass(frozen=True)
 class Subject:
     """One individual. `second` colours the belly, the pattern and the trim; `body`, `ears` and `eyes` are a
-    creature's alone; `tips` darkens the ends of its ears, as only held-out characters have it."""
+    creature's alone; `tips` darkens the ends of its ears, as only held-out characters have it; a `name` is known for
+    this individual and no other."""
 
     kind: str
     colour: str
@@ -49,6 +54,7 @@ class Subject:
     eyes: str = "two eyes"
     hat_colour: str = "red"
     tips: bool = False
+    name: str = ""
 
 
 def random_subject(dice: Dice, held_out_parts: bool = False) -> Subject:
@@ -75,3 +81,14 @@ def random_subject(dice: Dice, held_out_parts: bool = False) -> Subject:
         hat_colour=dice.pick(others),
         tips=creature and held_out_parts and dice.chance(0.3),
     )
+
+
+@lru_cache(maxsize=1)
+def named() -> tuple[Subject, ...]:
+    """Those whom the world knows by name. A model that has met them reads an unknown name as somebody, too."""
+    names: dict[str, Subject] = {}
+    dice = Dice("named")
+    while len(names) < NAMED:
+        name = "".join(dice.pick(_SYLLABLES) for _ in range(2 if dice.chance(0.7) else 3))
+        names.setdefault(name, replace(random_subject(dice), name=name))
+    return tuple(names.values())
