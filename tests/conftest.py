@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 # Before torch is imported anywhere: one thread, so that small tensors are quick on busy machines; the rest as the
 # launcher sets it for users.
@@ -13,6 +15,7 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import pytest
 
+from tests.browsers import chromium
 from tests.runs import Workshop
 
 
@@ -26,3 +29,10 @@ def workshop(tmp_path_factory: pytest.TempPathFactory) -> Workshop:
 def jobs(tmp_path: Path) -> Path:
     """Where a test's jobs go."""
     return tmp_path / "home"
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """The one browser of all tests."""
+    with chromium() as running:
+        yield running

@@ -12,6 +12,7 @@ from lib_lora_train.demo.models import BASE
 from lib_lora_train.demo.world.characters import COUNT, FAMILIAR_PLACES, character, write_set
 from lib_lora_train.jobs import store, train_command
 from lib_lora_train.train import config as configs
+from lib_lora_train.train.dataset.held_out import hold_out
 from lib_lora_train.train.dataset.length import length
 from lib_lora_train.train.dataset.scan import scan
 from lib_lora_train.train.events import read_events
@@ -56,7 +57,7 @@ def run(options: argparse.Namespace) -> int:
         configs.merge(_values(photos, options.base or BASE, options.steps), configs.assignments(options.settings))
     )
     print("1. Check the photos")
-    found = scan(config.dataset, config.trigger_prompt, class_word=config.class_word)
+    found = hold_out(scan(config.dataset, config.trigger_prompt, class_word=config.class_word), config)
     print("\n".join(f"   {line}" for line in (*found.understood, length(found, config).explanation)), flush=True)
     print("2. Train", flush=True)
     job_folder = out / "job"

@@ -71,8 +71,10 @@ class Bar:
         elif kind == "progress":
             self._progress(event)
         elif kind == "saved" and "file" in event:
+            losses = [(word, event.get(key)) for word, key in (("loss", "loss"), ("held-out loss", "held_out"))]
+            told = "".join(f", {word} {value:.4f}" for word, value in losses if isinstance(value, float))
             self._line(
-                f"  saved {event['file']}, {event['matched']}/{event['expected']} modules, {event['bytes'] / 1e6:.1f} MB"
+                f"  saved {event['file']}, {event['matched']}/{event['expected']} modules, {event['bytes'] / 1e6:.1f} MB{told}"
             )
         elif kind == "sample":
             self._line(f"  drew {event['file']}")

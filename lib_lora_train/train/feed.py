@@ -7,9 +7,9 @@ caption and the seed.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 import torch
@@ -20,6 +20,7 @@ from lib_lora_train.train.base.load import check_latents
 from lib_lora_train.train.cache import Cache
 from lib_lora_train.train.config import TrainConfig
 from lib_lora_train.train.dataset import captions, pixels
+from lib_lora_train.train.dataset.buckets import place
 from lib_lora_train.train.dataset.epochs import Batch, Item, Plan
 from lib_lora_train.train.dataset.photos import Photo
 from lib_lora_train.train.dataset.pixels import View
@@ -100,7 +101,7 @@ class Feed:
 
     def finish(self, prepared: Prepared) -> Inputs:
         """The batch on the device."""
-        encoded = [self._latent(prepared, place) for place in range(len(prepared.items))]
+        encoded = [self._latent(prepared, index) for index in range(len(prepared.items))]
         perturbations = [draw.perturbation for draw in prepared.draws if draw.perturbation is not None]
         inputs = Inputs(
             mean=torch.stack([latent["mean"] for latent in encoded]),
@@ -112,6 +113,34 @@ class Feed:
             weights=torch.tensor([item.photo.weight for item in prepared.items]),
             ids=self._tokens(prepared.captions) if self.train_text else None,
             context=None if self.train_text else torch.cat([self.context(caption) for caption in prepared.captions]),
+        )
+        return inputs.to(self.device)
+
+    def fixed(self, photo: Photo, timesteps: Sequence[int]) -> Inputs:
+        """The photo on the device at `timesteps`, the same whenever it is asked for.
+
+        It is seen as it stands, with its whole caption, its latents at their mean, and for each timestep noise of its
+        own, which no step of training draws.
+        """
+        config, who = replace(self.config.objective, input_perturbation=0.0), f"{photo.identity} held out"
+        caption, many = self._whole_caption(photo), len(timesteps)
+        mean = self._kept(photo, self._still(photo))["mean"]
+        channels, height, width = mean.shape
+        drawn = [
+            draw_sample(Occasion(self.config.seed, who, timestep, 0), (channels, height, width), config)
+            for timestep in timesteps
+        ]
+        means = mean.expand(many, channels, height, width)
+        inputs = Inputs(
+            mean=means,
+            deviation=torch.zeros_like(means),
+            posterior=torch.zeros_like(means),
+            noise=torch.stack([draw.noise for draw in drawn]),
+            perturbation=None,
+            timesteps=torch.tensor(timesteps),
+            weights=torch.ones(many),
+            ids=self._tokens([caption] * many) if self.train_text else None,
+            context=None if self.train_text else self.context(caption).expand(many, -1, -1),
         )
         return inputs.to(self.device)
 
@@ -139,18 +168,21 @@ class Feed:
             self.texts.put(name, found)
         return found["context"]
 
-    def fill(self, plan: Plan, epochs: int, progress: Progress) -> None:
-        """Encode what the plan needs and the caches lack: photos, mirrored too where they may be, and captions.
+    def fill(self, plan: Plan, epochs: int, progress: Progress, held_out: Collection[Photo] = ()) -> None:
+        """Encode what is needed and the caches lack: the plan's photos, mirrored too where they may be, those that are
+        held out, and captions.
 
         Raises NotFinite naming a photo whose latents are not numbers, DatasetError for one that cannot be read.
         """
+        wanted = [(photo, self._still(photo)) for photo in held_out]
         if self.keeps_latents:
             flips = (False, True) if self.config.dataset.flip else (False,)
             shown = [
                 *zip(plan.photos, plan.placements, strict=True),
                 *zip(plan.regularisation, plan.regularisation_placements, strict=True),
             ]
-            wanted = [(photo, View(placement, flip)) for photo, placement in shown for flip in flips]
+            wanted += [(photo, View(placement, flip)) for photo, placement in shown for flip in flips]
+        if wanted:
             missing = [(photo, view) for photo, view in wanted if self.latents.get(self._key(photo, view)) is None]
             pictures = self._ahead(lambda showing: pixels.load(*showing, self.config.dataset), missing)
             for done, ((photo, view), picture) in enumerate(zip(missing, pictures, strict=True)):
@@ -158,14 +190,14 @@ class Feed:
                 self.latents.put(self._key(photo, view), self._encode(picture, photo.name))
             progress("encoding photos", len(wanted), len(wanted))
         if not self.train_text:
-            self._fill_texts(plan, epochs, progress)
+            self._fill_texts(plan, epochs, progress, held_out)
 
     def close(self) -> None:
         """Stop the threads; batches prepared ahead are dropped."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    def _fill_texts(self, plan: Plan, epochs: int, progress: Progress) -> None:
-        needed: dict[str, None] = {}
+    def _fill_texts(self, plan: Plan, epochs: int, progress: Progress, held_out: Collection[Photo]) -> None:
+        needed = dict.fromkeys(map(self._whole_caption, held_out))
         for epoch in range(1, epochs + 1):
             for batch in plan.epoch(epoch).batches:
                 needed.update(dict.fromkeys(self.caption(item, epoch) for item in batch.items))
@@ -176,16 +208,29 @@ class Feed:
             self.context(caption)
         progress("encoding captions", len(needed), len(needed))
 
-    def _latent(self, prepared: Prepared, place: int) -> cache.Tensors:
-        photo = prepared.items[place].photo
+    def _latent(self, prepared: Prepared, index: int) -> cache.Tensors:
+        photo = prepared.items[index].photo
         if prepared.pictures:
-            return self._encode(prepared.pictures[place], photo.name)
-        name = self._key(photo, prepared.views[place])
+            return self._encode(prepared.pictures[index], photo.name)
+        return self._kept(photo, prepared.views[index])
+
+    def _kept(self, photo: Photo, view: View) -> cache.Tensors:
+        name = self._key(photo, view)
         found = self.latents.get(name)
         if found is None:  # the file was removed while we train
-            found = self._encode(pixels.load(photo, prepared.views[place], self.config.dataset), photo.name)
+            found = self._encode(pixels.load(photo, view, self.config.dataset), photo.name)
             self.latents.put(name, found)
         return found
+
+    def _still(self, photo: Photo) -> View:
+        """The photo without any change that is drawn."""
+        return View(place(photo.size, self.config.dataset))
+
+    def _whole_caption(self, photo: Photo) -> str:
+        """The caption of the first showing, with nothing dropped or shuffled."""
+        config = self.config
+        whole = replace(config.dataset, shuffle=False, caption_dropout=0.0, caption_dropout_every=0, tag_dropout=0.0)
+        return captions.caption_for(photo, 0, 1, config.seed, whole, config.trigger_prompt)
 
     def _encode(self, picture: Any, name: str) -> cache.Tensors:
         """Mean and deviation [c, h, w]. One photo at a time, so that its numbers depend on nothing else."""

@@ -42,7 +42,7 @@ class Gallery:
         A picture that does not fit into memory or on the disk is left out with a warning; one that shows nothing is
         warned about.
         """
-        with _still(self.base.unet, self.base.text_encoder):
+        with still(self.base.unet, self.base.text_encoder):
             for number, sample in enumerate(self.prompts):
                 if self._first:
                     with self.adapter.disabled():
@@ -88,7 +88,7 @@ class Gallery:
 
 
 @contextmanager
-def _still(*models: nn.Module) -> Iterator[None]:
+def still(*models: nn.Module) -> Iterator[None]:
     """Models in eval mode, and back as they were."""
     modes = [model.training for model in models]
     for model in models:

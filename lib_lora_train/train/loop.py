@@ -15,17 +15,19 @@ from typing import Any
 import torch
 
 from lib_lora_train.files.errors import DiskError
-from lib_lora_train.train import estimate, schedule, state
+from lib_lora_train.train import estimate, held_out, schedule, state
 from lib_lora_train.train.adapters import Adapter
 from lib_lora_train.train.config import TrainConfig
 from lib_lora_train.train.dataset.epochs import Batch, Plan
 from lib_lora_train.train.dataset.length import Length
+from lib_lora_train.train.dataset.photos import Photo
 from lib_lora_train.train.device import Device
 from lib_lora_train.train.errors import NotFinite, Stopped
 from lib_lora_train.train.events import EventLog
 from lib_lora_train.train.feed import Feed
 from lib_lora_train.train.gallery import Gallery
 from lib_lora_train.train.job import Job
+from lib_lora_train.train.metadata import Moment
 from lib_lora_train.train.monitor import Monitor, Reading
 from lib_lora_train.train.optimizers import adapted_rate
 from lib_lora_train.train.randomness import draw
@@ -61,6 +63,7 @@ class Run:
     plan: Plan
     length: Length
     feed: Feed
+    held_out: tuple[Photo, ...]
     gallery: Gallery
     results: Results
     scalars: Scalars
@@ -86,7 +89,7 @@ def train(run: Run) -> None:
     run.model.train()
     while run.progress.step < run.length.steps:
         _train_epoch(run)
-    run.results.save_at_last(run.config.name, _last_epoch(run), run.progress.step)
+    run.results.save_at_last(run.config.name, _moment(run))
 
 
 def measured(run: Run) -> dict[str, Any]:
@@ -224,7 +227,6 @@ def _after_step(run: Run, ended: bool) -> None:
     last = progress.step == run.length.steps
     marks, names = [], []
     if ended:
-        run.scalars.epoch(epoch, sum(progress.window) / len(progress.window))
         if _due(epoch, config.samples.every_epochs) or (last and config.samples.every_epochs):
             marks.append(f"e{epoch:06d}")
         if last or _due(epoch, config.save.every_epochs):
@@ -233,13 +235,27 @@ def _after_step(run: Run, ended: bool) -> None:
         marks.append(f"s{progress.step:08d}")
     if _due(progress.step, config.save.every_steps):
         names.append(step_name(config.name, progress.step))
+    if ended:
+        measured = _moment(run).held_out if names else None
+        run.scalars.epoch(epoch, sum(progress.window) / len(progress.window), measured)
     for mark in marks if run.gallery.prompts else ():
         run.gallery.draw(mark, progress.step, epoch)
     for name in names:
-        if run.results.try_save(name, epoch, progress.step):
+        if run.results.try_save(name, _moment(run)):
             run.results.prune()
     if names or _due(progress.step, config.save.state_every_steps):
         remember(run)
+
+
+def _moment(run: Run) -> Moment:
+    """Where the run is and what its losses are; that on held-out photos is measured once a step."""
+    progress = run.progress
+    if run.held_out and progress.held_out_step != progress.step:
+        progress.held_out = held_out.loss(run.model, run.feed, run.held_out)
+        progress.held_out_step = progress.step
+    done = progress.window[: progress.group] or progress.window  # at an epoch's end all of it is of this epoch
+    average = sum(done) / len(done) if done else None
+    return Moment(_last_epoch(run), progress.step, average, progress.held_out if run.held_out else None)
 
 
 def _due(count: int, every: int) -> bool:
@@ -253,14 +269,14 @@ def _obey(run: Run, epoch_ended: bool) -> None:
     if "sample_now" in commands and run.gallery.prompts:
         run.gallery.draw(f"s{progress.step:08d}", progress.step, _last_epoch(run))
     if "save_now" in commands:
-        run.results.try_save(step_name(config.name, progress.step), _last_epoch(run), progress.step)
+        run.results.try_save(step_name(config.name, progress.step), _moment(run))
         remember(run)
     if "stop_after_epoch" in commands and not epoch_ended:
         run.job.post("stop_after_epoch")  # still waiting
         commands.remove("stop_after_epoch")
     if {"stop", "stop_after_epoch", "pause"} & set(commands) and progress.step < run.length.steps:
         if progress.group:
-            run.results.try_save(step_name(config.name, progress.step), _last_epoch(run), progress.step)
+            run.results.try_save(step_name(config.name, progress.step), _moment(run))
         remember(run)
         status = "paused" if "pause" in commands else "stopped"
         raise Stopped(

@@ -11,6 +11,7 @@ from lib_lora_train.train import monitor, state
 from lib_lora_train.train.config import TrainConfig
 from lib_lora_train.train.dataset import scan, verify
 from lib_lora_train.train.dataset.epochs import Plan
+from lib_lora_train.train.dataset.held_out import hold_out
 from lib_lora_train.train.dataset.length import Length, length, make_plan
 from lib_lora_train.train.dataset.photos import Dataset
 from lib_lora_train.train.errors import StateError, Stopped
@@ -22,6 +23,8 @@ Report = Callable[[str, int, int], None]
 """Called with what is being done, how many are done, and of how many."""
 MOST_REPORTS = 100
 """Progress events for one thing."""
+HELD_OUT = "held out "
+"""Before the identity of a held-out photo, where a state names the photos."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,8 @@ def gather(job: Job, config: TrainConfig, log: EventLog, report: Report) -> Mate
     """
     progress = lambda done, total, what: report(what, done, total)  # noqa: E731 - the scanner's order of words
     found = scan.scan(config.dataset, config.trigger_prompt, progress, class_word=config.class_word)
-    found = verify.verify(found, config.dataset, progress)
+    snapshot, skipped = state.load_state(job.state)
+    found = hold_out(verify.verify(found, config.dataset, progress), config, _held_out_before(snapshot))
     for sentence in found.understood:
         log.write("state", status="preparing", message=sentence)
     for problem in found.problems:
@@ -65,7 +69,6 @@ def gather(job: Job, config: TrainConfig, log: EventLog, report: Report) -> Mate
     finding = monitor.captions(captioned, len(found.photos), config.trigger_prompt)
     if finding:
         log.write("warning", name=finding.name, message=finding.message)
-    snapshot, skipped = state.load_state(job.state)
     paced = _keep_pace(config, snapshot)
     plan = make_plan(found, paced)
     planned = length(found, paced)
@@ -103,10 +106,15 @@ def _into_plan(progress: Progress, plan: Plan) -> None:
 
 
 def _photo_identities(found: Dataset) -> dict[str, str]:
-    return {
-        f"{'regularisation ' if photo.is_regularisation else ''}{photo.identity}": photo.name
-        for photo in (*found.photos, *found.regularisation)
-    }
+    sides = (("", found.photos), ("regularisation ", found.regularisation), (HELD_OUT, found.held_out))
+    return {f"{side}{photo.identity}": photo.name for side, photos in sides for photo in photos}
+
+
+def _held_out_before(snapshot: Snapshot | None) -> frozenset[str] | None:
+    """The identities that were held out when the run began; None when it begins now."""
+    if snapshot is None:
+        return None
+    return frozenset(key.removeprefix(HELD_OUT) for key in snapshot.identity["photos"] if key.startswith(HELD_OUT))
 
 
 def _same_config(config: TrainConfig, snapshot: Snapshot) -> None:

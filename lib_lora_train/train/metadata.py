@@ -32,6 +32,7 @@ class Facts:
     zero_terminal_snr: bool
     photos: int
     regularisation: int
+    held_out: int
     batches_per_epoch: int
     epochs: int
     steps: int
@@ -45,14 +46,27 @@ class Facts:
     """Bucket number to `{"resolution": [w, h], "count": …}`."""
 
 
+@dataclass(frozen=True)
+class Moment:
+    """When a file is saved: after `step` steps in epoch `epoch` (from 1).
+
+    `loss` is the mean over the epoch's steps so far, `held_out` the loss on photos that are not trained on, now.
+    """
+
+    epoch: int
+    step: int
+    loss: float | None = None
+    held_out: float | None = None
+
+
 FAMILIES = {
     # family: (ss_base_model_version, ss_v2, modelspec.architecture)
     "sd1": ("sd_v1", "False", "stable-diffusion-v1/lora"),
 }
 
 
-def metadata(config: TrainConfig, facts: Facts, *, name: str, epoch: int, step: int, finished: float) -> dict[str, str]:
-    """The texts for the file `name`, saved after `step` steps in epoch `epoch` (from 1) at time `finished`.
+def metadata(config: TrainConfig, facts: Facts, *, name: str, moment: Moment, finished: float) -> dict[str, str]:
+    """The texts for the file `name`, saved at `moment`, at time `finished` (seconds since 1970).
 
     The hashes of the file itself are added by `export.write_lora`.
     """
@@ -65,11 +79,13 @@ def metadata(config: TrainConfig, facts: Facts, *, name: str, epoch: int, step: 
     }
     fields |= {
         "ss_output_name": name,
-        "ss_steps": step,
-        "ss_epoch": epoch,
+        "ss_steps": moment.step,
+        "ss_epoch": moment.epoch,
         "ss_training_finished_at": finished,
         **_modelspec(config, facts, name, finished),
     }
+    losses = {"ss_lora_loop_loss": moment.loss, "ss_lora_loop_held_out_loss": moment.held_out}
+    fields |= {key: f"{loss:.6g}" for key, loss in losses.items() if loss is not None}
     return {key: _text(value) for key, value in fields.items()}
 
 
@@ -156,15 +172,16 @@ def _objective(config: TrainConfig) -> dict[str, Any]:
 
 def _dataset(config: TrainConfig, facts: Facts) -> dict[str, Any]:
     dataset = config.dataset
+    different = sum(folder["img_count"] for folder in facts.folders.values())
     fields: dict[str, Any] = {
         "ss_num_train_images": facts.photos,
         "ss_num_reg_images": facts.regularisation,
-        "ss_num_validation_images": 0,
-        "ss_validation_seed": None,
-        "ss_validation_split": 0.0,
+        "ss_num_validation_images": facts.held_out,
+        "ss_validation_seed": config.seed if facts.held_out else None,
+        "ss_validation_split": round(facts.held_out / (facts.held_out + different), 6) if facts.held_out else 0.0,
         "ss_max_validation_steps": None,
-        "ss_validate_every_n_epochs": None,
-        "ss_validate_every_n_steps": None,
+        "ss_validate_every_n_epochs": (config.save.every_epochs or None) if facts.held_out else None,
+        "ss_validate_every_n_steps": (config.save.every_steps or None) if facts.held_out else None,
         "ss_resize_interpolation": None,
         "ss_batch_size_per_device": config.loop.batch_size,
         "ss_total_batch_size": config.loop.batch_size * config.loop.accumulation,

@@ -18,7 +18,7 @@ from lib_lora_train.train.card import write_card
 from lib_lora_train.train.config import TrainConfig
 from lib_lora_train.train.events import EventLog
 from lib_lora_train.train.export import Written, write_lora
-from lib_lora_train.train.metadata import Facts
+from lib_lora_train.train.metadata import Facts, Moment
 
 RETRY_EVERY = 10.0
 """Seconds between tries at the end of a run whose disk is full."""
@@ -49,18 +49,22 @@ class Results:
     log: EventLog
     preview: Callable[[], Path | None] = field(default=lambda: None)
 
-    def save(self, name: str, epoch: int, step: int) -> Written:
+    def save(self, name: str, moment: Moment) -> Written:
         """Write `NAME.safetensors` with card and copies, and check it. Raises DiskError, TrainError or NotFinite."""
-        texts = metadata.metadata(self.config, self.facts, name=name, epoch=epoch, step=step, finished=now())
+        texts = metadata.metadata(self.config, self.facts, name=name, moment=moment, finished=now())
         written = write_lora(self.folder / f"{name}.safetensors", self.adapter, self.config.save.precision, texts)
         photos = sum(folder["img_count"] for folder in self.facts.folders.values())
-        summary = f"Trained for {step} steps ({epoch} epochs) on {photos} photos from {self.facts.base_name}."
+        summary = (
+            f"Trained for {moment.step} steps ({moment.epoch} epochs) on {photos} photos from {self.facts.base_name}."
+        )
         write_card(written.path, self.config, self.facts.family, summary, self.preview())
         self.log.write(
             "saved",
             file=written.path.name,
-            step=step,
-            epoch=epoch,
+            step=moment.step,
+            epoch=moment.epoch,
+            loss=moment.loss,
+            held_out=moment.held_out,
             bytes=written.size,
             matched=written.matched,
             expected=written.expected,
@@ -69,21 +73,21 @@ class Results:
         self._copy(written.path)
         return written
 
-    def try_save(self, name: str, epoch: int, step: int) -> bool:
+    def try_save(self, name: str, moment: Moment) -> bool:
         """Save; a disk that is full or gone is a warning and False, for training can go on and save later."""
         try:
-            self.save(name, epoch, step)
+            self.save(name, moment)
         except DiskError as error:
             self.log.write("warning", name="disk", message=f"{error} Training goes on; the next save tries again.")
             return False
         return True
 
-    def save_at_last(self, name: str, epoch: int, step: int) -> Written:
+    def save_at_last(self, name: str, moment: Moment) -> Written:
         """Save, waiting up to `save.patience` seconds for a disk that is full or gone. Raises DiskError after that."""
         deadline = time.monotonic() + self.config.save.patience
         while True:
             try:
-                return self.save(name, epoch, step)
+                return self.save(name, moment)
             except DiskError as error:
                 left = deadline - time.monotonic()
                 if left <= 0:

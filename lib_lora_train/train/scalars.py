@@ -46,9 +46,10 @@ class Scalars:
         named |= {f"lr/d*lr/{PART_NAMES[part]}": rate for part, rate in adapted.items()}
         self._write(step, named)
 
-    def epoch(self, epoch: int, average: float) -> None:
-        """The average loss of an epoch."""
-        self._write(epoch, {"loss/epoch_average": average})
+    def epoch(self, epoch: int, average: float, held_out: float | None = None) -> None:
+        """The average loss of an epoch, and the loss on held-out photos at its end."""
+        validation = {} if held_out is None else {"loss/validation/epoch_average": held_out}
+        self._write(epoch, {"loss/epoch_average": average, **validation})
         if self._writer is not None:
             with self._while_there_is_room():
                 self._writer.flush()

@@ -92,6 +92,13 @@ class DatasetConfig:
     )
     weights: dict[str, float] = option({}, "Loss weight by file pattern, such as `close-up*` = 2.", advanced=True)
     skip_broken: bool = option(True, "Go on without photos that cannot be read; they are listed.")
+    held_out: float = option(
+        0.0,
+        "Photos kept out of training, whose loss is measured with each saved file: below 1 a share, else how many. It rises when the others are learned by heart.",
+        unit="photos",
+        low=0.0,
+        high=10_000.0,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -85,7 +85,7 @@ def prepare(job: Job, log: EventLog) -> Run:
     material.identity["base"] = base.hashes.sha256
     _same_base(job, material.snapshot, base)
     feed = _feed(job, config, base, device)
-    feed.fill(material.plan, material.length.epochs, report)
+    feed.fill(material.plan, material.length.epochs, report, material.dataset.held_out)
     base.vae.to("cpu" if feed.keeps_latents else device.torch)
     adapter = attach(config, base)
     _require_space(job, config, adapter, material.length)
@@ -117,6 +117,7 @@ def prepare(job: Job, log: EventLog) -> Run:
         plan=material.plan,
         length=material.length,
         feed=feed,
+        held_out=material.dataset.held_out,
         gallery=gallery,
         results=results,
         scalars=Scalars(job.folder / "tensorboard" if config.log.tensorboard else None, progress.step),
@@ -292,6 +293,7 @@ def _facts(job: Job, config: TrainConfig, base: BaseModel, device: Device, mater
         zero_terminal_snr=base.zero_terminal_snr,
         photos=plan.items_per_epoch,
         regularisation=len(found.regularisation),
+        held_out=len(found.held_out),
         batches_per_epoch=plan.batches_per_epoch(1),
         epochs=material.length.epochs,
         steps=material.length.steps,

@@ -37,6 +37,9 @@ class Progress:
     """The loss of the last showing of each step of an epoch: kohya's moving average is over these."""
     facts: dict[str, Any] = field(default_factory=dict)
     """What the failure monitor remembers."""
+    held_out: float | None = None
+    """The loss on held-out photos when it was measured last, after `held_out_step` steps."""
+    held_out_step: int = -1
 
 
 @dataclass(frozen=True)

@@ -12,23 +12,6 @@ import pytest
 from tests.grid.files import Painter
 from tests.grid.pages import make_page
 
-CHROMIUM = Path("/usr/bin/chromium")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    api = pytest.importorskip(
-        "playwright.sync_api", reason="playwright is not installed, so the page is not tried in a browser"
-    )
-    with api.sync_playwright() as playwright:
-        path = {"executable_path": str(CHROMIUM)} if CHROMIUM.exists() else {}
-        try:
-            opened = playwright.chromium.launch(args=["--no-sandbox"], **path)
-        except api.Error as error:
-            pytest.skip(f"no browser can be started here ({str(error).splitlines()[0]})")
-        yield opened
-        opened.close()
-
 
 @pytest.fixture(scope="module")
 def grid(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -14,7 +14,8 @@ from lib_lora_train.ui.errors import NotAllowed
 from lib_lora_train.ui.scene import Scene
 from lib_lora_train.ui.store import Store
 from lib_lora_train.ui.surroundings import Desk
-from tests.ui.conftest import GRADIOS, ROOT, Folders, folders, missing, python_with
+from tests.browsers import missing
+from tests.ui.conftest import GRADIOS, ROOT, Folders, folders, python_with
 
 __all__ = ["folders"]  # a fixture
 

@@ -82,8 +82,19 @@ def test_killed_twice_and_resumed_twice_equals_never_stopped(workshop: Workshop,
             "dataset.tag_dropout=0.3",
             "objective.multires_iterations=4",
         ),
+        ("dataset.held_out=2", "loop.accumulation=2", "adapter.dropout=0.3", "objective.noise_offset=0.1"),
+        ("dataset.held_out=0.3", "adapter.text_encoder=false", "dataset.random_crop=true", "save.every_steps=1"),
     ],
-    ids=["half-full accumulation", "Prodigy", "DAdaptAdam", "dropouts", "augmentations", "convolutions"],
+    ids=[
+        "half-full accumulation",
+        "Prodigy",
+        "DAdaptAdam",
+        "dropouts",
+        "augmentations",
+        "convolutions",
+        "held-out photos",
+        "held-out photos, uncached",
+    ],
 )
 def test_every_source_of_randomness_survives_a_kill(workshop: Workshop, jobs: Path, settings: tuple[str, ...]) -> None:
     expected = whole(workshop, jobs, *settings, "save.state_every_steps=2")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -21,6 +20,7 @@ from lib_lora_train.train.base.random_base import write_random_base
 from lib_lora_train.ui.shelf import Root, Shelf
 from lib_lora_train.ui.store import Store
 from lib_lora_train.ui.surroundings import Desk, Reading
+from tests.browsers import missing
 from tests.runs import draw_photo
 
 TINY = """
@@ -45,8 +45,6 @@ tensorboard = false
 """A preset of four steps."""
 ROOT = Path(__file__).resolve().parents[2]
 GRADIOS = ("3.41.2", "4.40.0")
-REQUIRED = "LORA_LOOP_BROWSER_TESTS"
-ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-sync"]
 
 
 @dataclass
@@ -76,13 +74,6 @@ def folders(tmp_path: Path) -> Folders:
     (made.foreign / "places" / "beach.txt").write_text("a beach at dawn\na beach at dusk\n", "utf-8")
     (made.foreign / "more.yaml").write_text("birds:\n  - wren\n  - 2::heron\n", "utf-8")
     return made
-
-
-def missing(sentence: str) -> None:
-    """Skip with a sentence; fail where the browser tests must run (CI)."""
-    if os.environ.get(REQUIRED) == "required":
-        pytest.fail(sentence)
-    pytest.skip(sentence)
 
 
 def python_with(version: str) -> Path:
@@ -152,22 +143,6 @@ def _ready(child: subprocess.Popen[bytes], said: Path) -> int:
         if ended:
             pytest.fail(text[-3000:])
         time.sleep(0.1)
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Any]:
-    """Chromium, without a window."""
-    try:
-        from playwright.sync_api import sync_playwright
-    except ImportError:
-        missing("playwright is not installed; 'make setup' installs it.")
-    program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if program is None:
-        missing("No Chromium was found; install it (on Debian: apt install chromium).")
-    with sync_playwright() as play:
-        running = play.chromium.launch(executable_path=program, headless=True, args=ARGUMENTS)
-        yield running
-        running.close()
 
 
 @pytest.fixture

@@ -10,10 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.ui.conftest import browser
 from tests.webui.client import WebUI
-
-__all__ = ["browser"]
 
 ROUNDS = 200
 PROMPT = "#txt2img_prompt textarea"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,6 @@ from tests.webui.conftest import ADDRESS
 from tests.webui.test_epoch_grid import Files
 
 FORM = "#lora_loop_grid_txt2img_"
-ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-sync"]
 PATIENCE = 120_000
 PICTURES = os.environ.get("LORA_LOOP_SCREENSHOTS", "")
 """A folder for pictures of the form; none are made without it."""
@@ -36,18 +34,6 @@ def run(webui: WebUI) -> Iterator[Files]:
     for path in made.folder.glob(f"{made.name}*"):
         path.unlink()
     webui.call("/sdapi/v1/refresh-loras", {})
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if program is None:
-        pytest.skip("no Chromium was found")
-    with api.sync_playwright() as play:
-        running = play.chromium.launch(executable_path=program, headless=True, args=ARGUMENTS)
-        yield running
-        running.close()
 
 
 def opened(browser: Any, theme: str = "light") -> Any:

@@ -73,6 +73,8 @@ class Dataset:
     photos: tuple[Photo, ...]
     regularisation: tuple[Photo, ...] = ()
     problems: tuple[Problem, ...] = ()
+    held_out: tuple[Photo, ...] = ()
+    """Photos that are never trained on (see `held_out`)."""
     understood: tuple[str, ...] = ()
     """Sentences for people, the first being the sum: "41 photos in 3 folders, repeats 10/1/1."."""
 

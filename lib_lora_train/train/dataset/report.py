@@ -8,8 +8,10 @@ from typing import Any
 
 from lib_lora_train.errors import LoraLoopError
 from lib_lora_train.train.config import TrainConfig
+from lib_lora_train.train.dataset.buckets import place
 from lib_lora_train.train.dataset.captions import base_caption, caption_for
 from lib_lora_train.train.dataset.epochs import Plan
+from lib_lora_train.train.dataset.held_out import hold_out
 from lib_lora_train.train.dataset.length import Length, length, make_plan
 from lib_lora_train.train.dataset.photos import Dataset, Photo, Problem, counted, listed
 from lib_lora_train.train.sections import DatasetConfig
@@ -33,6 +35,7 @@ class PhotoReport:
     resized: tuple[int, int]
     crop: tuple[int, int]
     repeats: int
+    """0 for one that is not trained on by its own number: a regularisation photo, or one that is held out."""
     caption: str
     tokens: int | None
 
@@ -56,6 +59,7 @@ class Report:
     understood: tuple[str, ...]
     photos: tuple[PhotoReport, ...]
     regularisation: tuple[PhotoReport, ...]
+    held_out: tuple[PhotoReport, ...]
     left_out: tuple[Problem, ...]
     problems: tuple[Problem, ...]
     """Worst first; those of `left_out` are among them."""
@@ -68,9 +72,11 @@ class Report:
 
 def build(dataset: Dataset, config: TrainConfig, count_tokens: CountTokens | None = None) -> Report:
     """The report on `dataset`. With `count_tokens`, captions longer than `dataset.max_tokens` are a problem."""
+    dataset = hold_out(dataset, config)
     plan = make_plan(dataset, config)
     full = replace(config.dataset, caption_dropout=0.0, caption_dropout_every=0, tag_dropout=0.0)
-    captions = {photo.name: _caption(photo, config, full) for photo in (*dataset.photos, *dataset.regularisation)}
+    everyone = (*dataset.photos, *dataset.regularisation, *dataset.held_out)
+    captions = {photo.name: _caption(photo, config, full) for photo in everyone}
     tokens = {name: count_tokens(text) for name, text in captions.items()} if count_tokens else {}
     dataset = dataset.with_problems(*_too_long(tokens, config.dataset))
     problems = tuple(sorted(dataset.problems, key=lambda problem: _ORDER[problem.level]))
@@ -79,9 +85,8 @@ def build(dataset: Dataset, config: TrainConfig, count_tokens: CountTokens | Non
         for name in problem.names:
             named.setdefault(name, []).append(problem)
 
-    def one(photo: Photo, repeats: int, index: int) -> PhotoReport:
-        found = named.get(photo.name, [])
-        at = (plan.regularisation_placements if photo.is_regularisation else plan.placements)[index]
+    def one(photo: Photo, repeats: int = 0) -> PhotoReport:
+        found, at = named.get(photo.name, []), place(photo.size, config.dataset)
         verdict = found[0].level if found else "ok"
         kinds = tuple(dict.fromkeys(problem.kind for problem in found))
         return PhotoReport(
@@ -90,11 +95,9 @@ def build(dataset: Dataset, config: TrainConfig, count_tokens: CountTokens | Non
 
     return Report(
         understood=dataset.understood,
-        photos=tuple(
-            one(photo, repeats, index)
-            for index, (photo, repeats) in enumerate(zip(dataset.photos, plan.repeats, strict=True))
-        ),
-        regularisation=tuple(one(photo, 0, index) for index, photo in enumerate(dataset.regularisation)),
+        photos=tuple(map(one, dataset.photos, plan.repeats)),
+        regularisation=tuple(map(one, dataset.regularisation)),
+        held_out=tuple(map(one, dataset.held_out)),
         left_out=tuple(problem for problem in problems if problem.kind == "broken"),
         problems=problems,
         buckets=_buckets(plan),
@@ -146,6 +149,7 @@ def as_values(report: Report) -> dict[str, Any]:
         ],
         "photos": [_photo_values(entry) for entry in report.photos],
         "regularisation": [_photo_values(entry) for entry in report.regularisation],
+        "held_out": [_photo_values(entry) for entry in report.held_out],
     }
 
 

@@ -68,7 +68,8 @@ def scan(config: DatasetConfig, trigger: str, progress: Progress | None = None, 
         *_concepts(own, config, trigger),
     ]
     problems += size_problems(own.photos + beside.photos, config)
-    return Dataset(own.photos, beside.photos, tuple(problems), (*_understood(own, beside, config), *where.understood))
+    understood = (*_understood(own, beside, config), *where.understood)
+    return Dataset(own.photos, beside.photos, tuple(problems), understood=understood)
 
 
 def _read_set(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import textwrap
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -83,8 +84,9 @@ def save(report: Report, config: DatasetConfig, path: Path) -> None:
 
 
 def compose(report: Report, config: DatasetConfig) -> Image.Image:
-    """The sheet: training photos, then regularisation photos, then what was left out; at most `MAX_PHOTOS`."""
-    cells: list[PhotoReport | Problem] = [*report.left_out, *report.photos, *report.regularisation][:MAX_PHOTOS]
+    """The sheet: what cannot be read, then photos for training, held out, and for regularisation; at most `MAX_PHOTOS`."""
+    everything = (*report.left_out, *report.photos, *report.held_out, *report.regularisation)
+    cells: Sequence[PhotoReport | Problem] = everything[:MAX_PHOTOS]
     columns = max(1, min(COLUMNS, len(cells)))
     rows = -(-len(cells) // columns)
     card = PICTURE_PX, PICTURE_PX + TEXT_PX
@@ -92,7 +94,7 @@ def compose(report: Report, config: DatasetConfig) -> Image.Image:
     sheet = Image.new("RGB", (width, HEADER_PX + rows * (card[1] + MARGIN_PX) + MARGIN_PX), _PAPER)
     letters = "".join(f"{cell.photo.name}{cell.caption}" for cell in cells if isinstance(cell, PhotoReport))
     pen = _Pen(ImageDraw.Draw(sheet), _font(20, letters), _font(13, letters))
-    total = len(report.left_out) + len(report.photos) + len(report.regularisation)
+    total = len(everything)
     pen.write((MARGIN_PX, 12), report.understood[0] if report.understood else "No photos.", _INK)
     more = f" The first {len(cells)} of {total} are shown." if total > len(cells) else ""
     steps = f"{report.length.explanation} Dark parts are cut off.{more}"
@@ -132,7 +134,7 @@ def _card(
 
 def _texts(cell: PhotoReport) -> list[str]:
     photo = cell.photo
-    what = "regularisation" if photo.is_regularisation else f"x{cell.repeats}"
+    what = "regularisation" if photo.is_regularisation else f"x{cell.repeats}" if cell.repeats else "held out"
     marks = ", ".join((*cell.kinds, *photo.notes))
     caption = textwrap.wrap(cell.caption or "(no caption)", 40, max_lines=2 if not marks else 1, placeholder=" …")
     size = f"{photo.width} x {photo.height}  >  {cell.bucket[0]} x {cell.bucket[1]}   {what}"
