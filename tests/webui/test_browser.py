@@ -6,11 +6,13 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
-from tests.webui.client import WebUI
+from tests.webui.client import WebUI, encoded, same
 
 ROUNDS = 200
 PROMPT = "#txt2img_prompt textarea"
@@ -87,6 +89,38 @@ def test_generate_forever_with_a_growing_template(webui: WebUI, page: Any, other
     assert min(Counter(used).values()) >= ROUNDS // 8 and len(set(used)) == 2 and len(drawn) >= 12
     assert max(memory[at] for at in memory if at > ROUNDS // 2) - memory[ROUNDS // 2] < 100
     assert webui.options()["sd_model_checkpoint"] == before
+
+
+@pytest.mark.parametrize("seed", ["-1", "7"])
+def test_batch_tab_of_img2img(webui: WebUI, page: Any, tmp_path: Path, seed: str) -> None:
+    """Each picture of a folder has its own prompt and settings, though the WebUI gives all of them one seed."""
+    given, made = tmp_path / "given", tmp_path / "made"
+    given.mkdir()
+    for number in range(6):
+        Image.new("RGB", (64, 64), (40 * number, 90, 160)).save(given / f"{number}.png")
+    page.click("#tabs button:text-is('img2img')")
+    page.click("#mode_img2img button:text-is('Batch')")
+    page.click("#img2img_batch_source button:text-is('From directory')")
+    for name, folder in (("input", given), ("output", made)):
+        page.fill(f"#img2img_batch_{name}_dir :is(textarea, input)", str(folder))
+    for name, value in (("width", "64"), ("height", "64"), ("steps", "2"), ("seed", seed)):
+        page.fill(f"#img2img_{name} input[type=number]", value)
+        page.press(f"#img2img_{name} input[type=number]", "Tab")
+    page.fill("#img2img_prompt textarea", "a {red|blue|green|grey|white|black} cat <steps:{3|4|5}>")
+    page.click("#img2img_generate")
+    for _ in range(WAIT // 500):
+        page.wait_for_timeout(500)
+        if made.is_dir() and len(list(made.iterdir())) == 6 and not page.is_visible("#img2img_interrupt"):
+            break
+    files = sorted(made.iterdir())
+    texts = [Image.open(file).info["parameters"] for file in files]
+    assert len(texts) == 6 and len({text.split("\n")[0] for text in texts}) > 1, texts
+    assert len({re.search(r"Steps: (\d+)", text)[1] for text in texts}) > 1, texts  # type: ignore[index]
+    seeds = {re.search(r"Seed: (\d+)", text)[1] for text in texts}  # type: ignore[index]
+    assert len(seeds) == 1 and (seed == "-1" or seeds == {seed})
+    for number, (file, text) in enumerate(zip(files, texts, strict=True)):
+        begun = encoded(Image.open(given / f"{number}.png"))
+        assert same(Image.open(file), webui.from_text(text, "img2img", init_images=[begun]).images[0]), text
 
 
 def ours(webui: WebUI, page: Any) -> dict[str, int]:
