@@ -40,7 +40,7 @@ def page(webui: WebUI, browser: Any) -> Iterator[Any]:
     opened.set_default_timeout(WAIT)
     opened.on("pageerror", lambda error: thrown.append(str(error)))
     sockets: list[Any] = []
-    opened.on("websocket", sockets.append)
+    opened.on("websocket", lambda one: sockets.append(one))  # playwright wants a function
     opened.in_queue = lambda: any(not one.is_closed() for one in sockets)
     opened.route(re.compile(r"^https?://(?!127\.0\.0\.1|localhost)"), lambda route: route.abort())
     opened.goto(webui.address, wait_until="domcontentloaded")
@@ -110,6 +110,12 @@ def test_generate_forever_with_a_growing_template(webui: WebUI, page: Any, other
     assert webui.options()["sd_model_checkpoint"] == before
 
 
+def read(path: Path) -> Image.Image:
+    with Image.open(path) as picture:
+        picture.load()
+        return picture
+
+
 @pytest.mark.parametrize("seed", ["-1", "7"])
 def test_batch_tab_of_img2img(webui: WebUI, page: Any, tmp_path: Path, seed: str) -> None:
     """Each picture of a folder has its own prompt and settings, though the WebUI gives all of them one seed."""
@@ -132,14 +138,15 @@ def test_batch_tab_of_img2img(webui: WebUI, page: Any, tmp_path: Path, seed: str
         if made.is_dir() and len(list(made.iterdir())) == 6 and not page.is_visible("#img2img_interrupt"):
             break
     files = sorted(made.iterdir())
-    texts = [Image.open(file).info["parameters"] for file in files]
+    pictures = [read(file) for file in files]
+    texts = [picture.info["parameters"] for picture in pictures]
     assert len(texts) == 6 and len({text.split("\n")[0] for text in texts}) > 1, texts
     assert len({re.search(r"Steps: (\d+)", text)[1] for text in texts}) > 1, texts  # type: ignore[index]
     seeds = {re.search(r"Seed: (\d+)", text)[1] for text in texts}  # type: ignore[index]
     assert len(seeds) == 1 and (seed == "-1" or seeds == {seed})
-    for number, (file, text) in enumerate(zip(files, texts, strict=True)):
-        begun = encoded(Image.open(given / f"{number}.png"))
-        assert same(Image.open(file), webui.from_text(text, "img2img", init_images=[begun]).images[0]), text
+    for number, (picture, text) in enumerate(zip(pictures, texts, strict=True)):
+        begun = encoded(read(given / f"{number}.png"))
+        assert same(picture, webui.from_text(text, "img2img", init_images=[begun]).images[0]), text
 
 
 def ours(webui: WebUI, page: Any) -> dict[str, int]:
