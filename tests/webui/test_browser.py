@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import socket
+import statistics
 from collections import Counter
 from collections.abc import Iterator
 from itertools import pairwise
@@ -78,7 +79,10 @@ def resident(webui: WebUI) -> int:
 @pytest.mark.slow
 def test_generate_forever_with_a_growing_template(webui: WebUI, page: Any, other_checkpoint: str) -> None:
     """The WebUI's own Generate forever: the prompt grows while it runs, checkpoints are kept for as many images as the
-    setting says, each has its share, and memory stays flat."""
+    setting says, each has its share, and memory stays flat.
+
+    A1111 loads models in whichever thread a job got, and glibc keeps a pool of memory for each thread, so start it as its
+    own webui.sh does, with TCMalloc, or with MALLOC_ARENA_MAX=2. The first quarter fills the caches."""
     pair = (webui.small_checkpoints()[0], other_checkpoint)
     before = webui.options()["sd_model_checkpoint"]
     for name, value in (("width", 64), ("height", 64), ("steps", 2)):
@@ -106,7 +110,8 @@ def test_generate_forever_with_a_growing_template(webui: WebUI, page: Any, other
     assert len(texts) == ROUNDS and all("<checkpoint" not in text.split("Steps:")[0] for text in texts)
     assert changes <= ROUNDS / int(webui.options().get("lora_loop_keep_images", 8))
     assert min(Counter(used).values()) >= ROUNDS // 8 and len(set(used)) == 2 and len(drawn) >= 12
-    assert max(memory[at] for at in memory if at > ROUNDS // 2) - memory[ROUNDS // 2] < 100
+    settled = [used for at, used in memory.items() if at >= ROUNDS // 4]
+    assert statistics.mean(settled[-5:]) - statistics.mean(settled[:5]) < 100, f"{memory}: is TCMalloc in use?"
     assert webui.options()["sd_model_checkpoint"] == before
 
 
