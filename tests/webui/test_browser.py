@@ -128,7 +128,7 @@ def test_batch_tab_of_img2img(webui: WebUI, page: Any, tmp_path: Path, seed: str
     given.mkdir()
     for number in range(6):
         Image.new("RGB", (64, 64), (40 * number, 90, 160)).save(given / f"{number}.png")
-    page.click("#tabs button:text-is('img2img')")
+    page.evaluate("document.querySelectorAll('#tabs button')[1].click()")  # as the WebUI's own scripts do
     page.click("#mode_img2img button:text-is('Batch')")
     page.click("#img2img_batch_source button:text-is('From directory')")
     for name, folder in (("input", given), ("output", made)):
@@ -192,14 +192,16 @@ def reload_ui(webui: WebUI, page: Any) -> None:
     """The page's own Reload UI, kept clear of two faults of A1111 1.10 that end it now and then, with this extension or
     without any: an event in the queue is waited for for ever (see `quiet`), and a request that comes before the new
     server has its API stops the WebUI ("Cannot add middleware after an application has started"); the waiting page
-    itself asks twice a second. So its question is held back until the new server had time to finish."""
+    itself asks twice a second. So the page is left until the new server had time to finish."""
     quiet(page)
     page.route("**/internal/ping", lambda route: route.abort())
     page.evaluate("window.isOld = true; document.querySelector('#settings_restart_gradio').click()")
     until(page, webui.address, False, "the WebUI did not close its server")
+    page.goto("about:blank")
     until(page, webui.address, True, "the WebUI did not close its server's last connections, or did not start again")
     page.wait_for_timeout(SETTLE)
     page.unroute("**/internal/ping")
+    page.goto(webui.address, wait_until="domcontentloaded")
     page.wait_for_function(f"!window.isOld && {READY}")
 
 
