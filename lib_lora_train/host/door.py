@@ -47,11 +47,12 @@ def before_process(p: Any, arguments: Sequence[Any]) -> None:
     if mine is not None:
         _undo(p, mine)
     p.lora_loop = mine = parts.Own(id(p))
+    picture = parts.picture_number(p)
     try:
         _turn(p)
         request = Request.read(arguments)
         if request.enabled and not (_is_plain(p) and request.mode != "combinatorial" and not request.fixed_seed):
-            _prepare(find(), p, request)
+            _prepare(find(), p, request, picture)
     except Exception as error:
         _keep(p, mine, "override_settings", "n_iter")
         p.override_settings, p.n_iter = Refusal(error), 0
@@ -89,8 +90,8 @@ def _is_plain(p: Any) -> bool:
     return not p.styles and all(is_plain(str(line), DEFAULT_SYNTAX) for line in lines)
 
 
-def _prepare(host: WebUI, p: Any, request: Request) -> None:
-    job = drawing.Drawing(host, p, request, drawing.expander(host)).job()
+def _prepare(host: WebUI, p: Any, request: Request, picture: int) -> None:
+    job = drawing.Drawing(host, p, request, drawing.expander(host), picture).job()
     made = parts.planned(host, p, job.shots, job.batch_size)
     notes = [note for note in (*job.notes, made.words() if job.touched else "") if note]
     for note in notes:

@@ -54,12 +54,16 @@ class Job:
 
 @dataclass
 class Drawing:
-    """One job being drawn: the WebUI, its job `p`, the form's fields, and what all images share."""
+    """One job being drawn: the WebUI, its job `p`, the form's fields, and what all images share.
+
+    `picture` counts the pictures of a folder, which all have one seed: each has its own prompt nevertheless.
+    """
 
     host: WebUI
     p: Any
     request: Request
     expander: Expander
+    picture: int = 0
     session: Session = field(default_factory=lambda: SESSION)
     notes: dict[str, None] = field(default_factory=lambda: dict[str, None]())
     total: int = 0
@@ -134,9 +138,9 @@ class Drawing:
     def _prompt_seed(self, seeds: Any, number: int) -> int:
         if self.request.unlinked_seed:
             return random.SystemRandom().randint(0, LARGEST_DRAWN)
-        if self.request.fixed_seed and not is_list(seeds):
-            return int(seeds) + number
-        return self._image_seed(seeds, number)
+        still = self.request.fixed_seed and not is_list(seeds)
+        seed = int(seeds) + number if still else self._image_seed(seeds, number)
+        return seed_of("picture", seed, self.picture) if self.picture else seed
 
     def _own(self, values: dict[str, Any], name: str, otherwise: int) -> int:
         """An image's own seed by keyword; -1 is drawn now, so that the picture can say which."""

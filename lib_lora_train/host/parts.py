@@ -41,6 +41,15 @@ class Own:
 
 
 @dataclass
+class Folder:
+    """What a job of img2img's Batch tab carries on `p.lora_loop_folder`: the picture that it is at, and its number."""
+
+    owner: int
+    picture: Any
+    number: int = 0
+
+
+@dataclass
 class Results:
     """What the sub-jobs made: for each image its pictures and its text; what else they gave; the first one's record."""
 
@@ -66,6 +75,23 @@ def own_of(p: Any) -> Own | None:
     """What we have put on this very job."""
     found = getattr(p, "lora_loop", None)
     return found if isinstance(found, Own) and found.owner == id(p) else None
+
+
+def picture_number(p: Any) -> int:
+    """Which picture of a folder this run of the job is for: 0 for the first, and for every job without a folder.
+
+    img2img's Batch tab runs one and the same job for each picture, all with one seed. A chosen script that runs its job
+    again (for tiles, for loops) means the same prompt, so its runs are not counted.
+    """
+    pictures, arguments = getattr(p, "init_images", None), getattr(p, "script_args", None)
+    if not pictures or (arguments and arguments[0]):
+        return 0
+    seen = getattr(p, "lora_loop_folder", None)
+    if not isinstance(seen, Folder) or seen.owner != id(p):
+        p.lora_loop_folder = seen = Folder(id(p), pictures[0])
+    elif seen.picture is not pictures[0]:
+        seen.picture, seen.number = pictures[0], seen.number + 1
+    return seen.number
 
 
 def own(host: WebUI, p: Any, shots: Sequence[Shot], words: str) -> Own:

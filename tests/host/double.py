@@ -63,7 +63,8 @@ class Job:
         self.extra_generation_params: dict[str, Any] = {}
         self.comments: dict[str, int] = {}
         self.styles: list[str] = []
-        for name, value in {**DEFAULTS, **fields}.items():
+        defaults = {name: value for name, value in DEFAULTS.items() if name in known}
+        for name, value in {**defaults, **fields}.items():
             assert name in known, f"{name} is no field of a recorded job"
             setattr(self, name, value)
         self.do_not_save_grid = True
@@ -167,8 +168,10 @@ class Double:
             numbers = range(len(p.all_prompts))
             p.all_seeds = p.seed if isinstance(p.seed, list) else [int(p.seed) + number for number in numbers]
             p.all_subseeds = [int(p.subseed) + number for number in range(len(p.all_prompts))]
-            p.all_hr_prompts = len(p.all_prompts) * [p.hr_prompt or p.prompt]
-            p.all_hr_negative_prompts = len(p.all_prompts) * [p.hr_negative_prompt or p.negative_prompt]
+            p.all_hr_prompts = len(p.all_prompts) * [getattr(p, "hr_prompt", None) or p.prompt]
+            p.all_hr_negative_prompts = len(p.all_prompts) * [
+                getattr(p, "hr_negative_prompt", None) or p.negative_prompt
+            ]
             self.call("process", p)
             p.init(p.all_prompts, p.all_seeds, p.all_subseeds)
             images, texts = self.loop(p)
@@ -216,7 +219,7 @@ class Double:
             **values,
             "prompt": p.prompts[index],
             "negative_prompt": p.negative_prompts[index],
-            "hr_prompt": p.all_hr_prompts[place] if p.enable_hr else "",
+            "hr_prompt": p.all_hr_prompts[place] if getattr(p, "enable_hr", False) else "",
             "seed": p.seeds[index],
             "networks": networks(p.prompts[0]),  # the host reads the first prompt of a batch
             "checkpoint": self.model_data.sd_model.sd_checkpoint_info.name,

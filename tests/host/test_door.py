@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from lib_lora_train.host import door, find, infotext
 from lib_lora_train.host.errors import HostError, RequestError
@@ -139,6 +140,31 @@ def test_the_same_job_may_run_again(webui: Double) -> None:
     assert {name: getattr(p, name) for name in before} == before and "init" not in vars(p)
     p.prompt = "a plain cat"
     assert webui.process_images(p).prompts == ["a plain cat"] * 2
+
+
+def folder(webui: Double, p: Any, count: int = 8) -> list[str]:
+    """The prompts of img2img's Batch tab: the same job for each picture of a folder, all with one seed."""
+    prompts: list[str] = []
+    for _ in range(count):
+        p.init_images = [Image.new("RGB", (8, 8))] * p.batch_size
+        prompts += webui.process_images(p).prompts
+    return prompts
+
+
+def test_each_picture_of_a_folder_has_its_own_prompt(webui: Double) -> None:
+    template = "{1|2|3|4|5|6|7|8}" * 6
+    asked = {"prompt": template, "init_images": [Image.new("RGB", (8, 8))]}
+    prompts = folder(webui, webui.job(**asked))
+    assert len(set(prompts)) == 8 and {shot["seed"] for shot in webui.rendered} == {7}
+    assert folder(webui, webui.job(**asked)) == prompts, "the same folder, the same prompts"
+    assert prompts[0] == webui.make(**asked).prompts[0], "the first picture alone"
+    assert len(set(folder(webui, webui.job(**{**asked, "prompt": f"{template} <steps:{{3|4}}>"})))) == 8
+
+
+def test_a_script_that_runs_its_job_for_each_tile_keeps_the_prompt(webui: Double) -> None:
+    p = webui.job(prompt="{1|2|3|4|5|6|7|8}", init_images=[Image.new("RGB", (8, 8))])
+    p.script_args = (3,)
+    assert len(set(folder(webui, p))) == 1
 
 
 def test_cells_share_nothing(webui: Double) -> None:

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import json
-import math
 import sys
 import types
-from collections.abc import Mapping, Sequence
-from typing import Any
 
 import pytest
 
 from lib_lora_train.keywords.check import Rules, check
 from lib_lora_train.keywords.errors import KeywordError
 from lib_lora_train.keywords.read import read
+from tests.checkpoint_files import CONTROLNET, EMBEDDING, FLUX, LORA, NOVEL, REFINER, SD1, SD3, SDXL, VAE, Shapes, write
 from tests.host.double import Double, Failed, webui
 
 __all__ = ["webui"]
@@ -78,44 +75,23 @@ def test_k6_checkpoints_are_refused_before_the_first_image(webui: Double, name: 
     assert webui.rendered == []
 
 
-UNET = "model.diffusion_model."
-SD1 = {f"{UNET}input_blocks.0.0.weight": [8, 4, 3, 3], f"{UNET}input_blocks.1.1.proj_in.weight": [8, 8, 1, 1]}
-SDXL = {f"{UNET}input_blocks.0.0.weight": [8, 4, 3, 3], f"{UNET}label_emb.0.0.weight": [8, 2816]}
-REFINER = {f"{UNET}input_blocks.0.0.weight": [8, 4, 3, 3], f"{UNET}label_emb.0.0.weight": [8, 2560]}
-FLUX = {"double_blocks.0.img_attn.qkv.weight": [8, 8]}
-SD3 = {f"{UNET}joint_blocks.0.context_block.attn.qkv.weight": [8, 8]}
-LORA = {"lora_unet_a.lora_down.weight": [4, 8], "lora_unet_a.lora_up.weight": [8, 4]}
-OTHER_VAE = {"encoder.conv_in.weight": [8, 3, 3, 3], "decoder.conv_in.weight": [8, 4, 3, 3]}
-EMBEDDING = {"emb_params": [2, 8]}
-CONTROLNET = {"control_model.input_blocks.0.0.weight": [8, 4, 3, 3]}
-NOVEL = {f"layer.{number}.of.a.new.kind": [8, 8] for number in range(9)}
-
-
-def put(webui: Double, name: str, shapes: Mapping[str, Sequence[int]]) -> None:
-    """A checkpoint file in the double's folder, of zeros."""
-    table: dict[str, Any] = {}
-    end = 0
-    for key, shape in shapes.items():
-        table[key] = {"dtype": "F16", "shape": shape, "data_offsets": [end, end + 2 * math.prod(shape)]}
-        end += 2 * math.prod(shape)
-    text = json.dumps(table).encode()
-    (webui.folder / f"{name}.safetensors").write_bytes(len(text).to_bytes(8, "little") + text + bytes(end))
+def put(webui: Double, name: str, shapes: Shapes) -> None:
+    """A checkpoint file in the double's folder."""
+    write(webui.folder / f"{name}.safetensors", shapes)
 
 
 @pytest.mark.parametrize(
     ("shapes", "said"),
     [
         (LORA, "three_b.safetensors is a LoRA, not a checkpoint.*write <lora:three_b:1>"),
-        (OTHER_VAE, "is a VAE, not a checkpoint.*<vae:three_b>"),
+        (VAE, "is a VAE, not a checkpoint.*<vae:three_b>"),
         (EMBEDDING, "textual inversion embedding"),
         (CONTROLNET, "is a ControlNet"),
         (FLUX, "is a Flux model, which this WebUI cannot load"),
         (SD3, "is an SD 3 model, which this WebUI cannot load"),
     ],
 )
-def test_k6_files_of_another_kind_are_refused_before_the_first_image(
-    webui: Double, shapes: Mapping[str, Sequence[int]], said: str
-) -> None:
+def test_k6_files_of_another_kind_are_refused_before_the_first_image(webui: Double, shapes: Shapes, said: str) -> None:
     put(webui, "one", SD1)
     put(webui, "three_b", shapes)
     with pytest.raises(KeywordError, match=said) as refused:

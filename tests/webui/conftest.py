@@ -13,7 +13,16 @@ ADDRESS = os.environ.get("WEBUI", "")
 
 EXACT = "lora_loop_exact"
 """Our setting that makes every picture reproducible to the bit; without it the WebUI itself is not."""
-TOUCHED = ("CLIP_stop_at_last_layers", "s_churn", "s_tmin", "s_tmax", "s_noise", "eta_noise_seed_delta", "uni_pc_order")
+TOUCHED = (
+    "CLIP_stop_at_last_layers",
+    "s_churn",
+    "s_tmin",
+    "s_tmax",
+    "s_noise",
+    "eta_noise_seed_delta",
+    "uni_pc_order",
+    "save_to_dirs",
+)
 """Options that direct jobs override. The WebUI puts back only what is saved, so they are saved first."""
 
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from tests.checkpoint_files import FLUX, LORA, SDXL, write
 from tests.webui.client import Made, Refused, WebUI, picture, same
 
 MIXED = "a {red|blue|green} cat <steps:{2|3}> <size:{64x64|96x64}>"
@@ -124,6 +127,44 @@ def test_wrong_field(webui: WebUI) -> None:
 def test_refused_before_the_first_image(webui: WebUI, prompt: str, said: str) -> None:
     with pytest.raises(Refused, match=said):
         webui.make(prompt=prompt, n_iter=2)
+    assert webui.make(prompt="a cat").plain == webui.make(prompt="a cat").texts
+
+
+@pytest.fixture
+def strange_checkpoints(webui: WebUI) -> Iterator[str]:
+    """Files of other kinds beside the WebUI's own checkpoints, each named with what is yielded and its kind."""
+    folder = Path(webui.call("/sdapi/v1/sd-models")[0]["filename"]).parent
+    name = "lora loop test "
+    for kind, shapes in (("sdxl", SDXL), ("lora", LORA), ("flux", FLUX), ("short", SDXL)):
+        write(folder / f"{name}{kind}.safetensors", shapes)
+    short = folder / f"{name}short.safetensors"
+    short.write_bytes(short.read_bytes()[:-100])
+    webui.call("/sdapi/v1/refresh-checkpoints", {})
+    yield name
+    for file in folder.glob(f"{name}*.safetensors"):
+        file.unlink()
+    webui.call("/sdapi/v1/refresh-checkpoints", {})
+
+
+@pytest.mark.parametrize(
+    ("tags", "said"),
+    [
+        ("<refiner:{}sdxl>", "it is an SDXL model and cannot go on with the image of .*, an SD 1"),
+        ("<hires:on> <hr_upscaler:Latent> <hr_checkpoint:{}sdxl>", "it is an SDXL model and cannot go on"),
+        ("<checkpoint:{}lora>", "is a LoRA, not a checkpoint"),
+        ("<checkpoint:{}short>", "lora loop test short.safetensors"),
+        ("<checkpoint:{}flux>", "is a Flux model, which this WebUI cannot load"),
+    ],
+)
+def test_k6_files_of_another_kind(webui: WebUI, strange_checkpoints: str, tags: str, said: str) -> None:
+    """Refused at the job's start in one sentence, also when only some of its images would meet the file."""
+    if "flux" in tags and webui.is_forge:
+        pytest.skip("Forge loads Flux models.")
+    before = webui.options()["sd_model_checkpoint"]
+    with pytest.raises(Refused, match=said) as refused:
+        webui.make(prompt=f"a cat {{|{tags.format(strange_checkpoints)}}}", request={"mode": "combinatorial"})
+    assert str(refused.value).count("\n") == 0 and str(refused.value).rstrip().endswith(".")
+    assert webui.options()["sd_model_checkpoint"] == before
     assert webui.make(prompt="a cat").plain == webui.make(prompt="a cat").texts
 
 

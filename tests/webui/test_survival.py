@@ -59,6 +59,20 @@ def test_failure_in_the_job(webui: WebUI, other_checkpoint: str) -> None:
     assert again.texts == plain.texts and same(again.images[0], plain.images[0])
 
 
+def test_failure_in_mid_job(webui: WebUI, other_checkpoint: str) -> None:
+    """The first image is made, with a checkpoint and settings of its own; the second fails in the WebUI's own code."""
+    before, plain = webui.options(), webui.make(prompt="a cat")
+    template = f"a cat <hires:{{off|on}}> {TAGS.format(other_checkpoint)}"
+    asked = {"hr_upscaler": "none of that name", "request": {"mode": "combinatorial"}}
+    with pytest.raises(Refused):
+        webui.make("hires", prompt=template, **asked)
+    assert len(webui.make("hires", prompt=template.replace("{off|on}", "off"), **asked).images) == 1
+    after = webui.options()
+    assert {key for key in before if before[key] != after[key]} <= {"sd_checkpoint_hash"}
+    again = webui.make(prompt="a cat")
+    assert again.texts == plain.texts and same(again.images[0], plain.images[0])
+
+
 def test_generate_for_ever(webui: WebUI, other_checkpoint: str) -> None:
     """200 rounds with a random seed and a growing set of prompts: a drawn checkpoint is kept for as many images as the
     setting says (8), each has its share, and the WebUI's memory stays flat."""
