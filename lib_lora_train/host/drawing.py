@@ -138,8 +138,9 @@ class Drawing:
     def _prompt_seed(self, seeds: Any, number: int) -> int:
         if self.request.unlinked_seed:
             return random.SystemRandom().randint(0, LARGEST_DRAWN)
-        still = self.request.fixed_seed and not is_list(seeds)
-        seed = int(seeds) + number if still else self._image_seed(seeds, number)
+        seed = self._image_seed(seeds, number)
+        if self.request.fixed_seed and not is_list(seeds):
+            seed += number  # the pictures share a seed, the prompts do not
         return seed_of("picture", seed, self.picture) if self.picture else seed
 
     def _own(self, values: dict[str, Any], name: str, otherwise: int) -> int:
