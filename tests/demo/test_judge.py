@@ -17,7 +17,7 @@ from lib_lora_train.demo.world.scene import Scene, draw, random_scene
 from tools.small_base.pictures import numbers
 
 FRESH = 120
-AT_LEAST = {"kind": 0.9, "colour": 0.7, "pattern": 0.8, "hat": 0.45, "place": 0.95, "style": 0.95, "count": 0.9}
+AT_LEAST = {"kind": 0.9, "colour": 0.7, "pattern": 0.8, "hat": 0.45, "place": 0.95, "style": 0.9, "count": 0.9}
 
 
 @cache

@@ -270,9 +270,7 @@ def test_p20_the_budget_names_the_chain() -> None:
     lists = {"a": ["__b__ " * 100], "b": ["__c__ " * 100], "c": ["{x|y} " * 100]}
     with pytest.raises(LimitReached, match=r"200,000 expansions .* a → b → c|2 seconds .* a → b → c"):
         make(**lists).draw("__a__", 1)
-    begin = time.monotonic()
     with pytest.raises(LimitReached, match=r"0\.1 seconds"):
         make(limits=Limits(seconds=0.1, expansions=10**9), **lists).draw("__a__", 1)
-    assert time.monotonic() - begin < 1
     with pytest.raises(LimitReached, match="characters"):
         make(limits=Limits(output_characters=10_000), a=["x" * 1000 + " {p|q}"]).draw("__a__" * 1000, 1)
