@@ -138,5 +138,9 @@ def test_j8_three_in_the_queue_and_one_fails(tab: Tab, base: str, tmp_path: Path
             one.page.wait_for_selector(row, timeout=TRAINED)
     second.close()
     assert (tab.loras / "row0.safetensors").is_file() and (tab.loras / "row2.safetensors").is_file()
-    reports = sorted((tab.home / "queue" / "reports").iterdir())
-    assert "row1" in reports[-1].read_text("utf-8") and "failed" in reports[-1].read_text("utf-8")
+    ends = [f"## {job.name}: {status}" for job, status in zip(jobs, ("done", "failed", "done"), strict=True)]
+    reports = tab.home / "queue" / "reports"
+    deadline = time.monotonic() + 60  # the report is written after the last job has said that it is done
+    while not any(all(end in one.read_text("utf-8") for end in ends) for one in reports.glob("*.md")):
+        assert time.monotonic() < deadline, [one.read_text("utf-8") for one in reports.glob("*.md")]
+        time.sleep(0.2)
