@@ -150,10 +150,14 @@ class Runner:
         began = time.time()
         queue.bring_first(self.home, entry.job)
         try:
-            job = queue.job_of(self.home, entry.job)
-            job.read()
-        except LoraLoopError as error:
+            return self._worked(entry, began)
+        except LoraLoopError as error:  # no job, or one whose folder was taken away meanwhile
             return Outcome(entry.job, "failed", BROKEN, str(error), began, time.time())
+
+    def _worked(self, entry: Entry, began: float) -> Outcome:
+        """The end of a job that can be read. Raises StateError for any other."""
+        job = queue.job_of(self.home, entry.job)
+        job.read()
         child = None
         if process.is_running(job):
             self.tell(f"{entry.job} is running already and is waited for.")

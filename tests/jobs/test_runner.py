@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -155,6 +156,21 @@ def test_j2_a_trainer_that_is_killed_is_said_and_the_next_starts(workshop: Works
     assert error["name"] == "Interrupted" and "resume goes on" in error["message"]
     [report] = (queue.folder(home) / "reports").iterdir()
     assert "killed: interrupted" in report.read_text("utf-8")
+
+
+def test_j8_a_job_folder_taken_away_in_mid_run_does_not_end_the_queue(
+    workshop: Workshop, home: Path, quick: None
+) -> None:
+    job, after = make(workshop, home, "gone", LONG), make(workshop, home, "next")
+    queue.add(home, [job.folder.name, after.folder.name])
+    working = runner_process(home)
+    wait_for(lambda: stepped(job))
+    process.kill(job)
+    shutil.rmtree(job.folder)
+    working.communicate(timeout=120)
+    assert working.returncode == 0 and after.read()["status"] == "done" and not queue.read(home).entries
+    [report] = (queue.folder(home) / "reports").iterdir()
+    assert "gone: failed" in report.read_text("utf-8")
 
 
 def test_j3_pressed_five_times_by_two_programs_it_runs_once(workshop: Workshop, home: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 from dataclasses import dataclass
@@ -52,9 +53,7 @@ class Tab:
     @classmethod
     def open(cls, webui: WebUI, page: Any) -> Tab:
         """The tab, with the trainer's packages built by its own button where they are missing."""
-        flags = webui.call("/sdapi/v1/cmd-flags")
-        home = Path(flags.get("lora_loop_home") or Path(flags["data_dir"]) / "lora-loop")
-        tab = cls(webui, page, home, Path(flags["lora_dir"]))
+        tab = cls(webui, page, *folders(webui))
         tab.look()
         build = page.locator(PART.format("build") + " [data-act=build]")
         if build.count() and build.is_visible():
@@ -126,6 +125,17 @@ class Tab:
     def job(self, name: str) -> Path:
         [found] = [one for one in (self.home / "jobs").iterdir() if one.name.endswith(f"-{name}")]
         return found
+
+
+def folders(webui: WebUI) -> tuple[Path, Path]:
+    """Our folder, and that of LoRA files. (`cmd-flags` would say them too, but Forge's breaks on its own `--port`.)"""
+    about = webui.call("/internal/sysinfo")
+    data = Path(about["Data path"])
+    known = argparse.ArgumentParser(allow_abbrev=False)
+    known.add_argument("--lora-loop-home", type=Path, default=data / "lora-loop")
+    known.add_argument("--lora-dir", type=Path, default=data / "models" / "Lora")
+    found, _ = known.parse_known_args(about["Commandline"])
+    return found.lora_loop_home, found.lora_dir
 
 
 def steps_done(job: Path) -> int:

@@ -110,10 +110,10 @@ class Desk:
         return [entry.name for entry in self._bases()]
 
     def base(self, name: Any) -> Path:
-        """The file of a checkpoint by its name. Raises PageError for any other name."""
-        for entry in self._bases():
-            if entry.name == name:
-                return Path(entry.path)
+        """The file of the one checkpoint that `name`, or what a person typed of it, means. Raises PageError."""
+        found = self.host.catalogue().find(CHECKPOINT, name).entry if isinstance(name, str) and name.strip() else None
+        if found is not None and found.path:
+            return Path(found.path)
         raise PageError(shown("Choose a base: a checkpoint that the WebUI knows."))
 
     def presets(self) -> list[str]:

@@ -145,3 +145,10 @@ def test_sample_now_is_for_running_jobs_with_prompts(tmp_path: Path, monkeypatch
     assert "after this step" in control.sample_now(with_prompts) and with_prompts.take() == ["sample_now"]
     with pytest.raises(ConfigError, match="no sample prompts"):
         control.sample_now(without)
+
+
+@pytest.mark.parametrize("typed", ["tiny.safetensors", "tiny", "Tiny.SafeTensors"])
+def test_a_base_is_found_by_what_people_type(typed: str, tmp_path: Path) -> None:
+    """A drop-down of gradio 4 gives what was typed, not the entry that it has found."""
+    base = tmp_path / "tiny.safetensors"
+    assert desk_in(tmp_path, base).base(typed) == base
