@@ -143,10 +143,11 @@ def contexts(base: BaseModel, sample: Sample, clip_skip: int, device: torch.devi
 def emphasised(encoded: torch.Tensor, chunks: list[list[tuple[int, float]]]) -> torch.Tensor:
     """The encoded prompt [1, tokens, dim] with each token's vector times its weight, its mean as it was before."""
     weights = torch.tensor([weight for chunk in chunks for _, weight in chunk], device=encoded.device).view(1, -1, 1)
-    if (weights == 1).all():  # nothing to do, and the mean of a fresh model may be zero
+    if (weights == 1).all():
         return encoded
     heavy = encoded * weights
-    return heavy * (encoded.mean() / heavy.mean())
+    kept = encoded.mean() / heavy.mean()
+    return heavy * kept if kept.isfinite() else heavy  # the mean of a fresh model may be zero
 
 
 def weighted_chunks(tokenizer: ClipTokenizer, text: str) -> list[list[tuple[int, float]]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -26,17 +27,29 @@ WAIT_S = 120.0
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp("commands") / "home"
     if find(Wanted(folder)) is None:
         pytest.skip("this Python is not the trainer's environment, and building one needs the network")
-    return folder
+    yield folder
+    for about in folder.rglob("job.json"):  # a test failed before it stopped its trainer
+        trainer = Job(about.parent).read().get("process")
+        if trainer:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(trainer["pid"], signal.SIGKILL)
 
 
 def started(home: Path, *words: str) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "lib_lora_train", *words, "--home", str(home)]
     return subprocess.Popen(
-        command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command,
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A shell's background job, in which these tests may run, has Ctrl+C ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
 
 
@@ -66,7 +79,7 @@ def toml(workshop: Workshop, home: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def long_run(home: Path, toml: Path) -> Iterator[Job]:
+def long_run(home: Path, toml: Path) -> Job:
     """A job of more steps than anybody waits for, which the terminal's process started and was then killed."""
     folder = home / "long"
     process = started(home, "train", str(toml), "--out", str(folder), "--set", "loop.epochs=4000")
@@ -74,10 +87,7 @@ def long_run(home: Path, toml: Path) -> Iterator[Job]:
     wait_for(lambda: (folder / "events.jsonl").exists() and events(job, "step"))
     process.kill()
     process.communicate()
-    yield job
-    trainer = job.read()["process"]
-    if trainer:  # a test failed before it stopped the trainer
-        os.kill(trainer["pid"], signal.SIGKILL)
+    return job
 
 
 def test_train_shows_its_steps_and_says_where_the_job_is(home: Path, toml: Path) -> None:

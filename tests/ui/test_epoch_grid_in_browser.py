@@ -21,7 +21,8 @@ WAIT = 30_000
 
 def open_form(page: Any, run: str = "rig") -> None:
     page.fill("#txt2img_prompt textarea", "a cat on a mat")
-    page.click("#txt2img_script >> text=LoRA Loop epoch grid")
+    page.click("#txt2img_script_container #script_list input")
+    page.click("#txt2img_script_container #script_list ul li:has-text('LoRA Loop epoch grid')")
     page.wait_for_selector(f"{FORM}run", state="visible")
     page.click(f"{FORM}refresh")
     page.wait_for_timeout(500)

@@ -31,7 +31,7 @@ window.Notification.requestPermission = async () => { window.told.push("asked");
 def job(served: Served) -> Iterator[Job]:
     """A finished job with two epochs, whose files lie in the WebUI's LoRA folder too."""
     home, lora = served.data / "lora-loop", served.data / "Lora"
-    lora.mkdir()
+    lora.mkdir(exist_ok=True)
     config = configs.from_values(
         {
             "name": "heron",
@@ -56,7 +56,8 @@ def job(served: Served) -> Iterator[Job]:
     made.update(status="done")
     yield made
     shutil.rmtree(made.folder)
-    shutil.rmtree(lora)
+    for name in files:
+        (lora / name).unlink()
 
 
 def _lora(epoch: int) -> bytes:

@@ -46,7 +46,10 @@ def answer(page: Any, name: str) -> None:
 
 def check(page: Any) -> None:
     page.click("#lora_loop_train_check")
-    page.wait_for_selector("#lora_loop_train_start:visible", timeout=60_000)
+    try:
+        page.wait_for_selector("#lora_loop_train_start:visible", timeout=60_000)
+    except Exception as error:
+        raise AssertionError(page.inner_text("#lora_loop_train_page")[:3000]) from error
 
 
 def jobs(data: Path) -> list[Path]:
