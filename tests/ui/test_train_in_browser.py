@@ -45,11 +45,16 @@ def answer(page: Any, name: str) -> None:
 
 
 def check(page: Any) -> None:
-    page.click("#lora_loop_train_check")
-    try:
-        page.wait_for_selector("#lora_loop_train_start:visible", timeout=60_000)
-    except Exception as error:
-        raise AssertionError(page.inner_text("#lora_loop_train_page")[:3000]) from error
+    """As a person does: once more when nothing came of it, which a slow upload can do."""
+    for _ in range(3):
+        page.click("#lora_loop_train_check")
+        try:
+            page.wait_for_selector("#lora_loop_train_start:visible", timeout=30_000)
+            return
+        except Exception as error:
+            told = page.inner_text("#lora_loop_train_page")[:3000]
+            print(told, error)
+    raise AssertionError(told)
 
 
 def jobs(data: Path) -> list[Path]:
