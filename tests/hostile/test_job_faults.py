@@ -138,11 +138,11 @@ def test_j3_a_second_worker_leaves_the_first_alone(workshop: Workshop, jobs: Pat
 def test_j6_a_trainer_without_a_sign_of_life_shows_its_stack_unasked(
     workshop: Workshop, jobs: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(worker, "SILENCE_S", 0.5)
+    monkeypatch.setattr(worker, "SILENCE_S", 1.0)
     job = workshop.job(jobs, "loop.steps=2")
     with capfd.disabled(), (jobs / "stderr.txt").open("w") as stream, monkeypatch.context() as patch:
         patch.setattr(sys, "stderr", stream)
-        when_step(patch, {1: lambda: time.sleep(1.5)})
+        when_step(patch, {1: lambda: time.sleep(4)})
         assert run(job) == 0
     assert "Timeout" in (jobs / "stderr.txt").read_text() and "_train_epoch" in (jobs / "stderr.txt").read_text()
 
