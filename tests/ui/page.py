@@ -93,22 +93,15 @@ def head() -> str:
 
 def tab(name: str) -> None:
     with gr.Tab(name, id=name, elem_id=f"tab_{name}"), gr.Column():
-        gr.Textbox(
-            label="Prompt",
-            elem_id=f"{name}_prompt",
-            show_label=False,
-            lines=3,
-            interactive=True,
-            elem_classes=["prompt"],
-        )
-        gr.Textbox(
-            label="Negative",
-            elem_id=f"{name}_neg_prompt",
-            show_label=False,
-            lines=3,
-            interactive=True,
-            elem_classes=["prompt"],
-        )
+        for label, box in (("Prompt", "prompt"), ("Negative", "neg_prompt")):
+            gr.Textbox(
+                label=label,
+                elem_id=f"{name}_{box}",
+                show_label=False,
+                lines=3,
+                interactive=True,
+                elem_classes=["prompt"],
+            )
         gr.Number(value=-1, label="Seed", elem_id=f"{name}_seed", precision=0, interactive=True)
         accordion.build(name == "img2img")
         scripts(name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -46,15 +47,14 @@ def answer(page: Any, name: str) -> None:
 
 def check(page: Any) -> None:
     """As a person does: once more when nothing came of it, which a slow upload can do."""
+    from playwright.sync_api import TimeoutError as NothingCame
+
     for _ in range(3):
         page.click("#lora_loop_train_check")
-        try:
+        with contextlib.suppress(NothingCame):
             page.wait_for_selector("#lora_loop_train_start:visible", timeout=30_000)
             return
-        except Exception as error:
-            told = page.inner_text("#lora_loop_train_page")[:3000]
-            print(told, error)
-    raise AssertionError(told)
+    pytest.fail(page.inner_text("#lora_loop_train_page")[:3000])
 
 
 def jobs(data: Path) -> list[Path]:
