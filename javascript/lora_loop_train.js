@@ -136,6 +136,27 @@
         found.forEach((node) => node.replaceWith(...node.textContent.split(BETWEEN).flatMap((one) => [one, " "])));
     };
 
+    // gradio 3 shows nothing while it uploads, and its button takes no drop.
+    const receive = (zone, taken) => {
+        const input = zone.querySelector("input[type=file]");
+        const over = (on) => (event) => {
+            event.preventDefault();
+            zone.classList.toggle("lora-loop-over", on);
+        };
+        zone.addEventListener("dragover", over(true));
+        zone.addEventListener("dragleave", over(false));
+        zone.addEventListener("drop", (event) => {
+            over(false)(event);
+            if (!event.dataTransfer.files.length) return;
+            input.files = event.dataTransfer.files;
+            input.dispatchEvent(new Event("change", {bubbles: true}));
+        });
+        input.addEventListener("change", () => {
+            if (input.files.length) zone.setAttribute("aria-busy", "true");
+        });
+        new MutationObserver(() => zone.removeAttribute("aria-busy")).observe(taken, {childList: true, subtree: true});
+    };
+
     onUiLoaded(() => {
         const page = part("page");
         if (!page) return;
@@ -143,6 +164,7 @@
         page.addEventListener("change", changed);
         part_help(part("options"));
         translate(page);
+        receive(part("dropped"), part("taken"));
         new MutationObserver(() => translate(page)).observe(page, {childList: true, subtree: true});
         loop.tell.begin(page, part("jobs"));
         new MutationObserver(() => {

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import groupby
+from pathlib import Path
 from typing import Any
 
 import gradio as gr  # type: ignore[import-not-found]  # the WebUI's
 
 from lib_lora_train import host
+from lib_lora_train.errors import LoraLoopError
+from lib_lora_train.files import images
 from lib_lora_train.train.presets import SUBJECTS
 from lib_lora_train.ui import train_pages, train_presets
 from lib_lora_train.ui.element_ids import TRAIN_TAB, train
@@ -95,14 +98,14 @@ def _button(words: str, name: str, **more: Any) -> Any:
 def _first(parts: Parts, here: Desk) -> None:
     """The first page."""
     _step(1, shown("Photos"))
-    parts["dropped"] = transient(
-        gr.File(
-            file_count="multiple",
-            file_types=["image", ".txt"],
-            label=shown("Drop photos here"),
-            elem_id=train("dropped"),
+    with gr.Column(elem_id=train("dropped")):
+        # not gr.File: gradio 3's forgets an upload when anything on the page changes before its end
+        parts["dropped"] = transient(
+            gr.UploadButton(
+                shown("Drop photos here, or choose them"), file_count="multiple", file_types=["image", ".txt"]
+            )
         )
-    )
+        parts["taken"] = gr.HTML("", elem_id=train("taken"))
     parts["folder"] = _box(shown("or a folder of photos"), "folder", placeholder="photos/me")
     _step(2, shown("What is it?"))
     parts["subject"] = transient(
@@ -187,8 +190,9 @@ def _connect(parts: Parts) -> None:
     ) -> Any:
         return listen(event, work, [parts[name] for name in inputs], [parts[name] for name in outputs], script)
 
-    checked = ["dropped", "folder", "sheet", "sentence", "start", "regular", *options]
-    on(parts["check"].click, _check, ["state", "dropped", *answers], [*live, *checked])
+    checked = ["sheet", "sentence", "start", "regular", *options]
+    on(parts["dropped"].upload, _take, ["state", "dropped", "folder", "name", "trigger"], ["state", "taken", "folder"])
+    on(parts["check"].click, _check, ["state", *answers], [*live, *checked])
     on(parts["start"].click, _start, ["state", *answers], [*live, "sheet", "start"])
     on(parts["do"].click, _act, ["raw", "state"], [*live, "beat"], ACTION)
     on(parts["tick"].click, _tick, ["state"], [*live, "beat"])
@@ -221,25 +225,35 @@ def _filled(content: Html) -> Any:
     return gr.update(value=content, visible=bool(content))
 
 
-def _check(now: Scene, dropped: Any, *values: Any) -> list[Any]:
+def _take(now: Scene, dropped: Any, folder: Any, *names: Any) -> list[Any]:
+    """Dropped photos into a folder of their own; more of them join those that this page took in before."""
+    here, found = desk(host.find()), gr.update()
+    now.beats += 1
+    try:
+        here.require()
+        if folder != now.taken or not now.taken:
+            name = next((one for one in names if isinstance(one, str) and one.strip()), "photos")
+            now.taken = str(places.new_folder(name, here.home / "photos"))
+        photos = Path(now.taken)
+        places.take_in(dropped if isinstance(dropped, list) else [dropped], photos)
+        count = sum(one.suffix.lower() in images.SUFFIXES for one in photos.iterdir())
+        words, found = element("p", said(shown("{} photos are in {}"), count, photos)), gr.update(value=now.taken)
+    except LoraLoopError as error:
+        words = notice(str(error))
+    # the number makes it news for the page's script, which waits for it
+    return [now, element("div", words, data_beat=str(now.beats)), found]
+
+
+def _check(now: Scene, *values: Any) -> list[Any]:
     here, now.checked = desk(host.find()), False
-    found: list[Any] = [gr.update()] * (6 + len(form.fields()))
-    found[3], found[4] = _filled(Html("")), gr.update(visible=False)
+    found: list[Any] = [gr.update()] * (4 + len(form.fields()))
+    found[1], found[2] = _filled(Html("")), gr.update(visible=False)
 
     def work() -> None:
         answers = _answers(values)
-        if dropped:
-            here.require()
-            files = dropped if isinstance(dropped, list) else [dropped]
-            name = next(
-                (text for text in (answers.name, answers.trigger) if isinstance(text, str) and text.strip()), "photos"
-            )
-            folder = places.take_in(files, name[:80], here.home / "photos")
-            answers = _answers((*values[:4], str(folder), *values[5:]))
-            found[0], found[1] = gr.update(value=None), gr.update(value=str(folder))
         prepared = here.prepare(answers)
-        found[2] = _filled(photos_html.contact_sheet(prepared.report, prepared.config.dataset))
-        found[5] = _filled(regularisation_html.page(prepared.report, prepared.config))
+        found[0] = _filled(photos_html.contact_sheet(prepared.report, prepared.config.dataset))
+        found[3] = _filled(regularisation_html.page(prepared.report, prepared.config))
         now.table = captions.opened(prepared.config, now.table, here)
         runs = prepared.sweep.variants
         chosen = [said(shown("Preset: {}."), answers.preset), " "] if prepared.config.preset else []
@@ -247,12 +261,12 @@ def _check(now: Scene, dropped: Any, *values: Any) -> list[Any]:
             [element("p", prepared.sweep.sentence)] if len(runs) > 1 else []
         )
         ready = prepared.report.trainable
-        found[3] = _filled(element("div", *told, class_="lora-loop-ready" if ready else "lora-loop-notice"))
-        found[4] = gr.update(visible=ready)
+        found[1] = _filled(element("div", *told, class_="lora-loop-ready" if ready else "lora-loop-notice"))
+        found[2] = gr.update(visible=ready)
         values_now = form.shown(prepared.config)
         for place, field in enumerate(form.fields()):
             if field.name in prepared.changes:
-                found[6 + place] = gr.update(value=values_now[field.name])
+                found[4 + place] = gr.update(value=values_now[field.name])
         now.checked = True
         now.say("")
 
@@ -268,7 +282,7 @@ def _start(now: Scene, *values: Any) -> list[Any]:
         job, words = here.start(_answers(values))
         now.follow(job)
         now.say(words)
-        started = True
+        started, now.taken = True, ""
 
     scene.guarded(now, work)
     rest = [_filled(Html("")), gr.update(visible=False)] if started else [gr.update()] * 2

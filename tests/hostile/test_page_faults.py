@@ -122,12 +122,14 @@ from lib_lora_train import host
 from lib_lora_train.ui import accordion, surroundings, wildcards_tab
 standing = page.Standing(pathlib.Path(sys.argv[2]), False)
 host.find = lambda: standing
-counts, desks = [], set()
+counts, desks, before = [], set(), set(threading.enumerate())
 for _ in range(10):
     with gr.Blocks():
         fields = [len(accordion.build(is_img2img)) for is_img2img in (False, True)]
     (blocks, title, name), = wildcards_tab.tab()
     desks.add(id(surroundings.desk(standing)))
+    for thread in set(threading.enumerate()) - before:  # gradio's own, which end by themselves
+        thread.join(20)
     counts.append((threading.active_count(), *fields, title, name))
 assert len(set(counts)) == 1, counts
 assert len(desks) == 1

@@ -80,16 +80,21 @@ def test_s1_only_what_was_dropped_is_taken_in(
     (tmp_path / "gradio").mkdir()
     inside = tmp_path / "gradio" / "a b.PNG"
     inside.write_bytes((workshop.photos / "0.png").read_bytes())
-    with pytest.raises(PageError, match="not dropped"):
-        places.take_in([str(workshop.photos / "0.png")], "me", tmp_path / "photos")
-    (tmp_path / "gradio" / "evil.png").symlink_to("/etc/hostname")
-    with pytest.raises(PageError, match="not dropped"):
-        places.take_in([str(tmp_path / "gradio" / "evil.png")], "me2", tmp_path / "photos")
-    with pytest.raises(PageError, match="None of these"):
-        places.take_in([str(tmp_path / "gradio" / "x.py")], "me3", tmp_path / "photos")
-    folder = places.take_in([str(inside), str(inside)], "../../me", tmp_path / "photos")
+    folder = places.new_folder("../../me", tmp_path / "photos")
     assert folder.parent == tmp_path / "photos"
+    (tmp_path / "gradio" / "evil.png").symlink_to("/etc/hostname")
+    (tmp_path / "gradio" / "empty.png").touch()
+    for name, words in (("evil.png", "not dropped"), ("x.py", "None of these"), ("empty.png", "did not arrive")):
+        with pytest.raises(PageError, match=words):
+            places.take_in([str(tmp_path / "gradio" / name)], folder)
+    for made_up in (str(workshop.photos / "0.png"), None, 7, {"name": "/etc/hostname"}):
+        with pytest.raises(PageError):
+            places.take_in([str(inside), made_up] if isinstance(made_up, str) else [made_up], folder)
+    assert folder.exists() is False
+    places.take_in([str(inside)], folder)
+    places.take_in([str(inside)], folder)
     assert sorted(path.name for path in folder.iterdir()) == ["a b-2.png", "a b.png"]
+    assert places.new_folder("../../me", tmp_path / "photos") != folder
 
 
 def test_s1_made_up_actions_do_nothing(desk: Desk) -> None:

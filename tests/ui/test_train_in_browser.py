@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -46,15 +46,21 @@ def answer(page: Any, name: str) -> None:
 
 
 def check(page: Any) -> None:
-    """As a person does: once more when nothing came of it, which a slow upload can do."""
-    from playwright.sync_api import TimeoutError as NothingCame
+    page.click("#lora_loop_train_check")
+    try:
+        page.wait_for_selector("#lora_loop_train_start:visible", timeout=60_000)
+    except Exception:
+        pytest.fail(page.inner_text("#lora_loop_train_page")[:3000])
 
-    for _ in range(3):
-        page.click("#lora_loop_train_check")
-        with contextlib.suppress(NothingCame):
-            page.wait_for_selector("#lora_loop_train_start:visible", timeout=30_000)
-            return
-    pytest.fail(page.inner_text("#lora_loop_train_page")[:3000])
+
+def drop(page: Any, photos: Path, *names: str) -> None:
+    """Photos, until the page says what it took in."""
+    page.set_input_files("#lora_loop_train_dropped input[type=file]", [str(photos / name) for name in names])
+    page.wait_for_function(TAKEN, arg=len(names))
+
+
+TAKEN = "count => document.querySelector('#lora_loop_train_taken').innerText.startsWith(`${count} photos are in `)"
+FOLDER = "#lora_loop_train_folder :is(textarea, input)"
 
 
 def jobs(data: Path) -> list[Path]:
@@ -65,14 +71,7 @@ def test_photos_in_lora_out(served: Served, visit: Callable[..., Any]) -> None:
     page = visit(served)
     open_train(page)
     answer(page, "dropped-cat")
-    photos = served.data / "photos"
-    page.set_input_files(
-        "#lora_loop_train_dropped input[type=file]",
-        [str(photos / f"{n}.png") for n in range(5)] + [str(photos / "broken.png")],
-    )
-    page.wait_for_function(
-        "document.querySelector('#lora_loop_train_dropped').innerText.includes('broken')", timeout=WAIT
-    )
+    drop(page, served.data / "photos", *(f"{n}.png" for n in range(5)), "broken.png")
     check(page)
     assert page.locator(".lora-loop-card").count() == 6
     assert page.locator(".lora-loop-card.lora-loop-is-error").count() == 1
@@ -87,6 +86,39 @@ def test_photos_in_lora_out(served: Served, visit: Callable[..., Any]) -> None:
     page.locator("#lora_loop_train_files [data-use]").first.click()
     assert page.input_value("#txt2img_prompt textarea").startswith("<lora:dropped-cat")
     assert page.input_value("#txt2img_prompt textarea").endswith(":0.8> ohwx cat")
+
+
+def test_photos_arrive_while_the_page_goes_on_asking(served: Served, visit: Callable[..., Any]) -> None:
+    page = visit(served)
+    open_train(page)
+    answer(page, "slow")
+    held: list[Any] = []
+    page.route(re.compile("/upload"), lambda route: held.append(route))  # playwright wants a function
+    photos = served.data / "photos"
+    page.set_input_files("#lora_loop_train_dropped input[type=file]", [str(photos / f"{n}.png") for n in range(3)])
+    page.wait_for_selector("#lora_loop_train_dropped[aria-busy]")
+    page.wait_for_timeout(4000)  # two questions of the page, whose answers must not end the upload
+    page.click("#lora_loop_train_check")
+    page.wait_for_function("document.querySelector('#lora_loop_train_page').innerText.includes('no photos yet')")
+    page.unroute(re.compile("/upload"))
+    held[0].continue_()
+    page.wait_for_function(TAKEN, arg=3)
+    assert page.locator("#lora_loop_train_dropped[aria-busy]").count() == 0
+    page.evaluate(DROPPED, (photos / "3.png").read_bytes().hex())
+    page.wait_for_function(TAKEN, arg=4)
+    check(page)
+    assert Path(page.input_value(FOLDER)).name == "slow"
+    assert page.locator(".lora-loop-card").count() == 4
+    assert page.locator(".lora-loop-card.lora-loop-is-error").count() == 0
+
+
+DROPPED = """hex => {
+    const bytes = new Uint8Array(hex.match(/../g).map(pair => parseInt(pair, 16)));
+    const dataTransfer = new DataTransfer();
+    dataTransfer.items.add(new File([bytes], "dragged.png", {type: "image/png"}));
+    const zone = document.querySelector("#lora_loop_train_dropped button");
+    zone.dispatchEvent(new DragEvent("drop", {dataTransfer, bubbles: true, cancelable: true}));
+}"""
 
 
 def test_two_pages_see_the_same_and_one_run_starts(served: Served, visit: Callable[..., Any]) -> None:

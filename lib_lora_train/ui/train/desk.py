@@ -158,6 +158,8 @@ class Desk:
         trigger = " ".join((words["trigger"], words["class_word"])).strip()
         if not trigger:
             raise PageError(shown("Give a trigger: a rare word that stands for your subject, such as ohwx."))
+        if not str(answers.folder or "").strip():
+            raise PageError(shown("There are no photos yet: drop some, or give a folder."))
         folder = places.inside(answers.folder, self.roots(), "The folder of photos")
         fixed: dict[str, Any] = {
             "name": words["name"].strip() or safe_name(trigger.replace(" ", "-")),

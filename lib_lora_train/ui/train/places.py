@@ -50,25 +50,32 @@ def inside(text: object, allowed: Sequence[Path], what: str) -> Path:
     )
 
 
-def take_in(dropped: Iterable[object], name: str, target: Path) -> Path:
-    """Copy files that were dropped on the page into a new folder under `target`; returns the folder.
+def new_folder(name: str, target: Path) -> Path:
+    """A folder under `target` that is not there yet, called after what a person typed. Raises LoraLoopError."""
+    return store.free(target, safe_name(name[:80]))
+
+
+def take_in(dropped: Iterable[object], folder: Path) -> None:
+    """Copy files that were dropped on the page into a folder, which is made when it is not there.
 
     Only pictures and their .txt captions, from gradio's own upload folder. Raises PageError, DiskError.
     """
-    files = [str(getattr(one, "name", one)) for one in dropped]
-    if not files:
-        raise PageError(shown("There are no photos yet: drop some, or give a folder."))
+    files = [Path(str(getattr(one, "name", one))) for one in dropped]
     if len(files) > MOST_PHOTOS:
         raise PageError(f"Those are {len(files)} files; put more than {MOST_PHOTOS} into a folder and give the folder.")
-    folder = store.free(target, safe_name(name))
-    with atomic.disk_errors("The photos", target):
-        folder.mkdir(parents=True)
-        for file in files:
-            _copy(Path(file), folder)
-    if not any(folder.iterdir()):
-        folder.rmdir()
+    wanted = [uploaded(file) for file in files if file.suffix.lower() in (*images.SUFFIXES, CAPTION)]
+    if not wanted:
         raise PageError(shown("None of these files is a picture."))
-    return folder
+    sizes = [file.stat().st_size for file in wanted]
+    if not any(sizes):  # gradio 3 gives empty files where its upload failed
+        raise PageError(shown("The photos did not arrive, only their names: drop them once more."))
+    for file, size in zip(wanted, sizes, strict=True):
+        if size > MOST_BYTES:
+            raise PageError(f"{file.name} is larger than {MOST_BYTES // 1_000_000} MB; make it smaller first.")
+    with atomic.disk_errors("The photos", folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        for file in wanted:
+            _copy(file, folder)
 
 
 def uploaded(source: Path) -> Path:
@@ -81,11 +88,6 @@ def uploaded(source: Path) -> Path:
 
 def _copy(source: Path, folder: Path) -> None:
     suffix = source.suffix.lower()
-    if suffix not in images.SUFFIXES and suffix != CAPTION:
-        return
-    real = uploaded(source)
-    if real.stat().st_size > MOST_BYTES:
-        raise PageError(f"{source.name} is larger than {MOST_BYTES // 1_000_000} MB; make it smaller first.")
     try:
         stem = safe_name(source.stem)
     except LoraLoopError:
@@ -95,7 +97,7 @@ def _copy(source: Path, folder: Path) -> None:
         number = 2
         while target.exists():
             target, number = folder / f"{stem}-{number}{suffix}", number + 1
-    shutil.copyfile(real, target)
+    shutil.copyfile(source, target)
 
 
 def _uploads() -> tuple[Path, ...]:

@@ -39,6 +39,8 @@ class Scene:
     sample: int | None = None
     log: bool = False
     checked: bool = False
+    taken: str = ""
+    """The folder of the photos that were dropped here since the last start."""
     table: Table | None = None
     """The captions of the checked folder."""
     zoom: tuple[int, int] = ALL
