@@ -22,6 +22,7 @@ TOUCHED = (
     "eta_noise_seed_delta",
     "uni_pc_order",
     "save_to_dirs",
+    "samples_filename_pattern",  # the Batch tab of img2img
 )
 """Options that direct jobs override. The WebUI puts back only what is saved, so they are saved first."""
 
