@@ -92,11 +92,11 @@ class Tab:
         self.fill("trigger", "ohwx")
         self.fill("class_word", "cat")
         self.fill("name", name)
-        self.page.set_input_files(
-            PART.format("dropped") + " input[type=file]", [str(one) for one in sorted(photos.iterdir())]
+        shots = sorted(photos.iterdir())
+        self.page.set_input_files(PART.format("dropped") + " input[type=file]", [str(one) for one in shots])
+        self.wait(
+            f"document.querySelector('#lora_loop_train_taken').innerText.startsWith('{len(shots)} photos are in ')"
         )
-        last = sorted(photos.iterdir())[-1].stem
-        self.wait(f"document.querySelector('#lora_loop_train_dropped').innerText.includes('{last}')")
 
     def check(self, steps: int) -> None:
         """Press Check; the page says how long the run will be."""
