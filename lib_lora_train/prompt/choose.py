@@ -32,7 +32,8 @@ class Odometer:
             self.digits.append(0)
             self.sizes.append(size)
         self.cursor += 1
-        return self.digits[self.cursor - 1]
+        # What `~` draws anew for each combination may ask for a smaller choice here than the time before.
+        return min(self.digits[self.cursor - 1], size - 1)
 
     def advance(self) -> bool:
         """Go to the next combination; False after the last."""

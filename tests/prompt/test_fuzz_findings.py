@@ -84,3 +84,10 @@ def test_an_unknown_name_reads_the_same_after_formatting(expander: Expander) -> 
     template = "__t(v=__tv=[a|b]__)__ __a_b__"
     written = format_template(expander.context.template(template))
     assert expander.draw(written, 1).text == expander.draw(template, 1).text == "__tv=[a|b]__ frame __a_b__"
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_what_is_drawn_anew_may_ask_for_fewer_options_each_time(expander: Expander, seed: int) -> None:
+    """`~` draws its side again for each combination, and with it how many choices come before the others."""
+    found = [prompt.text for prompt in islice(expander.combinations("{~|{!__hue__{|w}}}__hue____hue__", seed), 200)]
+    assert 9 <= len(found) < 200
