@@ -93,9 +93,12 @@ class Tab:
         self.fill("class_word", "cat")
         self.fill("name", name)
         shots = sorted(photos.iterdir())
+        taken = f"document.querySelector('{PART.format('taken')}')"
+        self.page.evaluate(f"{taken}.dataset.before = {taken}.innerHTML")
         self.page.set_input_files(PART.format("dropped") + " input[type=file]", [str(one) for one in shots])
         self.wait(
-            f"document.querySelector('#lora_loop_train_taken').innerText.startsWith('{len(shots)} photos are in ')"
+            f"{taken}.dataset.before !== {taken}.innerHTML &&"
+            f" {taken}.innerText.startsWith('{len(shots)} photos are in ')"
         )
 
     def check(self, steps: int) -> None:
