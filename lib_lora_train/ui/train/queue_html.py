@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable
 from datetime import datetime
 
@@ -90,7 +91,7 @@ def _job(row: Row, writable: bool) -> Html:
         pill(row.status),
         _time(row.created) if row.created > 0 else "",
         _steps(row),
-        element("small", row.message[:160]),
+        element("small", textwrap.shorten(row.message, 160, placeholder="…")),
         element("span", does, class_="lora-loop-does"),
         data_state=row.status,
         data_name=row.name or row.job,
