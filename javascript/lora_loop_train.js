@@ -154,7 +154,10 @@
         input.addEventListener("change", () => {
             if (input.files.length) zone.setAttribute("aria-busy", "true");
         });
-        new MutationObserver(() => zone.removeAttribute("aria-busy")).observe(taken, {childList: true, subtree: true});
+        new MutationObserver(() => {
+            zone.removeAttribute("aria-busy");
+            input.value = ""; // so that the same photos can be chosen again
+        }).observe(taken, {childList: true, subtree: true});
     };
 
     onUiLoaded(() => {

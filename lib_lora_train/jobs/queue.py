@@ -11,6 +11,7 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -160,6 +161,18 @@ def add(home: Path, names: list[str], start_at: float | None = None, first: bool
 def _running(home: Path, queue: Queue) -> int:
     """How many entries at the front run now and so keep their place."""
     return 1 if queue.entries and process.is_running(job_of(home, queue.entries[0].job)) else 0
+
+
+def moment(text: str, now: datetime) -> float:
+    """Seconds since 1970 of "23:30" (the next one) or an ISO date and time, in local time. Raises ConfigError."""
+    try:
+        if "T" in text or "-" in text:
+            return datetime.fromisoformat(text).timestamp()
+        clock = datetime.strptime(text, "%H:%M")
+    except (ValueError, OverflowError, OSError):
+        raise ConfigError(f"{text[:40]!r} is no time to start at: write it as 23:30, or as 2026-12-24T01:00.") from None
+    due = now.replace(hour=clock.hour, minute=clock.minute, second=0, microsecond=0)
+    return (due if due > now else due + timedelta(days=1)).timestamp()
 
 
 def move(home: Path, name: str, place: int) -> Queue:

@@ -6,7 +6,7 @@ import argparse
 import json
 import sys
 import time
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +59,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _add(options: argparse.Namespace) -> int:
-    start_at = moment(options.at, datetime.now()) if options.at else None
+    start_at = queue.moment(options.at, datetime.now()) if options.at else None
     found: list[str] = []
     for text in options.jobs:
         path = Path(text)
@@ -87,18 +87,6 @@ def _runs(options: argparse.Namespace, path: Path) -> Sweep:
     config = train_command.compose(values, options.preset, options.settings, options.home)
     lists = dict(one.partition("=")[::2] for one in options.sweep)
     return sweep(configs.to_values(config), lists)
-
-
-def moment(text: str, now: datetime) -> float:
-    """Seconds since 1970 of "23:30" (the next one) or an ISO date and time, in local time. Raises ConfigError."""
-    try:
-        if "T" in text or "-" in text:
-            return datetime.fromisoformat(text).timestamp()
-        clock = datetime.strptime(text, "%H:%M")
-    except ValueError:
-        raise ConfigError(f"--at {text}: write it as 23:30, or as 2026-12-24T01:00.") from None
-    due = now.replace(hour=clock.hour, minute=clock.minute, second=0, microsecond=0)
-    return (due if due > now else due + timedelta(days=1)).timestamp()
 
 
 def _list(options: argparse.Namespace) -> int:

@@ -79,6 +79,7 @@ class View:
     message: str
     asked: str
     is_silent: bool
+    waits_for_card: bool
     step: int
     steps: int
     epoch: int
@@ -166,6 +167,7 @@ class Diary:
             message=_text(self._state.get("message", "")),
             asked=control.asked(self.job).command if status == "running" else "",
             is_silent=silent,
+            waits_for_card=status == "running" and self._state.get("status") == "waiting",
             step=step,
             steps=steps,
             epoch=epoch,

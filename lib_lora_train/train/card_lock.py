@@ -104,7 +104,7 @@ def busy_sentence(name: str) -> str:
     """One sentence on who has the card, for a job that waits."""
     found = holder(name)
     who = f"{found.purpose} (process {found.pid})" if found else "other work"
-    return f"The card is busy with {who}; this run starts when it is free. To train anyway, choose 'share the card'."
+    return f'The card is busy with {who}; this run starts when it is free. "Train anyway" on the Train tab lets both share its memory, each slower.'
 
 
 @contextlib.contextmanager

@@ -72,6 +72,7 @@ def build() -> None:
             train_presets.build(parts, here)
             with gr.Row():
                 transient(gr.Checkbox(label=shown("Show every option"), value=False, elem_id=train("every")))
+                parts["at"] = _box(shown("Start no sooner than"), "at", placeholder="23:30", scale=0)
                 parts["command"] = _button(shown("Show the command"), "command", size="sm", min_width=100)
             _html(parts, "told")
             _options(option)
@@ -196,7 +197,7 @@ def _connect(parts: Parts) -> None:
     checked = ["sheet", "sentence", "start", "regular", *options]
     on(parts["dropped"].upload, _take, ["state", "dropped", "folder", "name", "trigger"], ["state", "taken", "folder"])
     on(parts["check"].click, _check, ["state", *answers], [*live, *checked])
-    on(parts["start"].click, _start, ["state", *answers], [*live, "sheet", "start"])
+    on(parts["start"].click, _start, ["state", "at", *answers], [*live, "sheet", "start", "at"])
     on(parts["do"].click, _act, ["raw", "state"], [*live, "beat"], ACTION)
     on(parts["tick"].click, _tick, ["state"], [*live, "beat"])
     on(parts["load"].click, _load, ["raw", "state"], [*live, "beat", *answers, "preset_card"], ACTION)
@@ -277,18 +278,18 @@ def _check(now: Scene, *values: Any) -> list[Any]:
     return [*_live(now, here), *found]
 
 
-def _start(now: Scene, *values: Any) -> list[Any]:
+def _start(now: Scene, at: Any, *values: Any) -> list[Any]:
     here, started = desk(host.find()), False
 
     def work() -> None:
         nonlocal started
-        job, words = here.start(_answers(values))
+        job, words = here.start(_answers(values), at)
         now.follow(job)
         now.say(words)
         started, now.taken = True, ""
 
     scene.guarded(now, work)
-    rest = [_filled(Html("")), gr.update(visible=False)] if started else [gr.update()] * 2
+    rest = [_filled(Html("")), gr.update(visible=False), gr.update(value="")] if started else [gr.update()] * 3
     return [*_live(now, here), *rest]
 
 

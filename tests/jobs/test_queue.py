@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lib_lora_train.cli import main
-from lib_lora_train.jobs import queue, queue_command, store
+from lib_lora_train.jobs import queue, store
 from lib_lora_train.train import config as configs
 from lib_lora_train.train.errors import ConfigError, StateError
 from lib_lora_train.train.job import Job
@@ -135,6 +135,6 @@ def test_the_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
 
 def test_a_time_of_day_is_the_next_one() -> None:
     now = datetime(2026, 11, 21, 22, 0)
-    assert datetime.fromtimestamp(queue_command.moment("23:30", now)) == datetime(2026, 11, 21, 23, 30)
-    assert datetime.fromtimestamp(queue_command.moment("07:00", now)) == datetime(2026, 11, 22, 7, 0)
-    assert datetime.fromtimestamp(queue_command.moment("2026-12-24T01:00", now)) == datetime(2026, 12, 24, 1, 0)
+    assert datetime.fromtimestamp(queue.moment("23:30", now)) == datetime(2026, 11, 21, 23, 30)
+    assert datetime.fromtimestamp(queue.moment("07:00", now)) == datetime(2026, 11, 22, 7, 0)
+    assert datetime.fromtimestamp(queue.moment("2026-12-24T01:00", now)) == datetime(2026, 12, 24, 1, 0)

@@ -51,7 +51,7 @@ def _cut(found: tuple[str, ...], config: DatasetConfig) -> Iterator[Problem]:
         yield Problem(
             "warning",
             "cropped",
-            f"Much is cut off {counted(len(found), 'photo', 'photos')}, because {why}: {listed(found)}.",
+            f"A large part of {counted(len(found), 'photo', 'photos')} is cut off, because {why}: {listed(found)}.",
             tuple(name.rpartition(" (")[0] for name in found),
         )
 

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -207,12 +208,14 @@ class Desk:
 
     # What is done ----------------------------------------------------------------------------------------------------
 
-    def start(self, answers: Answers) -> tuple[str, str]:
-        """Queue the runs and let the queue work; gives the first job's name and a sentence.
+    def start(self, answers: Answers, at: Any = "") -> tuple[str, str]:
+        """Queue the runs, to start no sooner than `at` ("23:30"), and let the queue work; gives the first job's name
+        and a sentence.
 
         The same run is queued once, however often it is asked for. Raises LoraLoopError.
         """
         self.require()
+        start_at = queue.moment(at.strip(), datetime.now()) if isinstance(at, str) and at.strip() else None
         if not self.builder.is_built:
             raise PageError(shown("The trainer's packages are not here yet: press Build first."))
         prepared = self.prepare(answers, thorough=False)
@@ -224,7 +227,7 @@ class Desk:
                 self.work()
                 return waiting, said(shown("{} is in the queue already."), waiting)
             made = [store.create(variant.config, self.home).folder.name for variant in prepared.sweep.variants]
-            queue.add(self.home, made)
+            queue.add(self.home, made, start_at)
             self.work()
         return made[0], said(shown("{} is queued."), made[0]) if len(made) == 1 else prepared.sweep.sentence
 

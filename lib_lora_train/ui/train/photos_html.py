@@ -20,12 +20,14 @@ MOST_CARDS = 240
 MOST_PROBLEMS = 30
 MOST_TEXT = 300
 SIDE_PX = 192
+KINDS = {True: shown("regularisation"), False: shown("kept out of training")}
+"""What a photo is that has no repeats of its own."""
 VERDICTS = {"ok": shown("good"), "note": shown("note"), "warning": shown("look"), "error": shown("not usable")}
 
 
 def contact_sheet(report: Report, config: DatasetConfig) -> Html:
     """All of it: what was understood, what is wrong, the photos."""
-    cells = [*report.photos, *report.regularisation]
+    cells = [*report.photos, *report.held_out, *report.regularisation]
     verdicts = [cell.verdict for cell in cells] + ["error"] * len(report.left_out)
     broken = [_broken(problem) for problem in report.left_out[:MOST_PROBLEMS]]
     return element(
@@ -81,7 +83,7 @@ def _card(cell: PhotoReport, config: DatasetConfig, side: int) -> Html:
         picture = element(
             "img", src=data_uri(sheet.picture(cell, config), side), alt=photo.name[:MOST_TEXT], loading="lazy"
         )
-    times = shown("regularisation") if photo.is_regularisation else f"×{cell.repeats}"
+    times = f"×{cell.repeats}" if cell.repeats else KINDS[photo.is_regularisation]
     size = f"{photo.width}×{photo.height} → {cell.bucket[0]}×{cell.bucket[1]}"
     return element(
         "li",

@@ -166,7 +166,10 @@ def _controls(view: View, writable: bool) -> Html:
             button(words, "ask", "lora-loop-pressed" if view.asked == command else "", job=view.job, command=command)
             for command, words in CONTROLS.items()
         ]
-        found.append(button(shown("Sample now"), "sample_now", job=view.job))
+        if view.waits_for_card:
+            found.insert(0, button(shown("Train anyway"), "share_card", "lora-loop-main", job=view.job))
+        else:
+            found.append(button(shown("Sample now"), "sample_now", job=view.job))
     elif view.status in ("paused", "stopped", "interrupted", "failed"):
         found = [button(shown("Resume"), "resume", "lora-loop-main", job=view.job)]
     if writable and view.status not in ("running", "broken"):
@@ -206,16 +209,20 @@ def _charts(view: View) -> Html:
 
 def _files(view: View, config: TrainConfig) -> Html:
     """The LoRA files, newest first, each with the button that puts it to use, and the way to compare them."""
-    files = sorted(view.files, key=lambda file: (file.step, len(file.name) * -1), reverse=True)[:MOST_FILES]
+    files = sorted(view.files, key=lambda file: (file.step, len(file.name) * -1), reverse=True)
     rows = [
         element("li", element("code", file.name), element("small", _about(file)), use(file.name, config.trigger_prompt))
-        for file in files
+        for file in files[:MOST_FILES]
     ]
+    rest = len(files) - len(rows)
     return element(
         "details",
         element("summary", shown("LoRA files")),
         compare(config),
         element("ul", *rows),
+        element("p", f"{rest:,}", " ", shown("older files lie in the job's folder"), class_="lora-loop-hint")
+        if rest
+        else "",
         class_="lora-loop-files",
         open=view.status == "done",
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 
-from lib_lora_train.jobs.queue import Queue
+from lib_lora_train.jobs.queue import Entry, Queue
 from lib_lora_train.jobs.view import Page, Row
 from lib_lora_train.ui.html import Html, element
 from lib_lora_train.ui.train.progress_html import button, pill
@@ -22,8 +22,7 @@ def queue(found: Queue, row: Callable[[str], Row], writable: bool) -> Html:
             "div", title, element("p", shown("The queue is empty."), class_="lora-loop-hint"), class_="lora-loop-list"
         )
     lines = [
-        _entry(place, entry.job, row(entry.job), writable)
-        for place, entry in enumerate(found.entries[:MOST_ENTRIES], 1)
+        _entry(place, entry, row(entry.job), writable) for place, entry in enumerate(found.entries[:MOST_ENTRIES], 1)
     ]
     turn = ""
     if writable:
@@ -40,9 +39,11 @@ def queue(found: Queue, row: Callable[[str], Row], writable: bool) -> Html:
     )
 
 
-def _entry(place: int, name: str, row: Row, writable: bool) -> Html:
-    waits = row.status != "running"
+def _entry(place: int, entry: Entry, row: Row, writable: bool) -> Html:
+    name, waits, start_at = entry.job, row.status != "running", entry.start_at
+    now = [button(shown("Start now"), "start_now", job=name)] if start_at is not None else []
     does = [
+        *now,
         button("↑", "move", job=name, place=place - 1, label=shown("Earlier")),
         button("↓", "move", job=name, place=place + 1, label=shown("Later")),
         button("✕", "remove", job=name, label=shown("Out of the queue")),
@@ -52,6 +53,7 @@ def _entry(place: int, name: str, row: Row, writable: bool) -> Html:
         _open(row),
         pill(row.status),
         _steps(row),
+        element("small", shown("not before"), " ", _time(start_at)) if waits and start_at is not None else "",
         element("span", *(does if writable and waits else ()), class_="lora-loop-does"),
     )
 
@@ -86,7 +88,7 @@ def _job(row: Row, writable: bool) -> Html:
         "li",
         _open(row),
         pill(row.status),
-        element("time", _date(row.created), data_time=round(row.created)) if row.created > 0 else "",
+        _time(row.created) if row.created > 0 else "",
         _steps(row),
         element("small", row.message[:160]),
         element("span", does, class_="lora-loop-does"),
@@ -94,6 +96,10 @@ def _job(row: Row, writable: bool) -> Html:
         data_name=row.name or row.job,
         data_message=row.message[:200],
     )
+
+
+def _time(seconds: float) -> Html:
+    return element("time", _date(seconds), data_time=round(seconds))
 
 
 def _date(seconds: float) -> str:

@@ -176,6 +176,18 @@ def _sample_now(now: Scene, desk: Desk, told: Told) -> None:
     now.say(control.sample_now(desk.job(told.get("job"))))
 
 
+def _share_card(now: Scene, desk: Desk, told: Told) -> None:
+    desk.require()
+    desk.job(told.get("job")).update(share_card=True)
+    now.say("")
+
+
+def _start_now(now: Scene, desk: Desk, told: Told) -> None:
+    desk.require()
+    queue.schedule(desk.home, str(told.get("job")), None)
+    desk.work()
+
+
 def _zoom(now: Scene, desk: Desk, told: Told) -> None:
     """Show the curves from a step to another; without them, or where they are no range, all."""
     ends = [told.get(name) for name in ("first", "last")]
@@ -213,6 +225,8 @@ ACTS: Mapping[str, Callable[[Scene, Desk, Told], None]] = {
     "log": _log,
     "sample": _sample,
     "sample_now": _sample_now,
+    "share_card": _share_card,
+    "start_now": _start_now,
     "zoom": _zoom,
     **{name: _captions(work) for name, work in captions.ACTS.items()},
 }

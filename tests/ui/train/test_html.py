@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import re
 import xml.etree.ElementTree as xml
 from pathlib import Path
 
@@ -31,7 +33,7 @@ def a_view(text: str = EVIL, many: int = 20) -> View:
     points = downsample(steps, [1 / step for step in steps])
     cure = Cure("rate", text, {"adapter.rank": 4})
     return View(
-        job=text[:120], status="failed", message=text, asked="", is_silent=False, step=5000, steps=9000, epoch=50, epochs=90,
+        job=text[:120], status="failed", message=text, asked="", is_silent=False, waits_for_card=False, step=5000, steps=9000, epoch=50, epochs=90,
         loss=0.1, images_per_s=2.0, memory=5_000_000_000, seconds_left=99.0, progress=None,
         curves={"loss": points, "rate unet": points, "rate text_encoder": points},
         epoch_ends=epoch_ends(steps, [step // 50 for step in steps])[-120:],
@@ -76,6 +78,20 @@ def test_the_buttons_are_those_that_can_be_pressed() -> None:
     assert "data-act" not in queue_html.jobs(Page((Row("a", "a", "done", 0.0, 1, 1, ""),), 1), False, False).replace(
         'data-act="open"', ""
     )
+
+
+def test_a_run_that_waits_for_the_card_may_share_it() -> None:
+    runs = dataclasses.replace(a_view("cat"), status="running")
+    waits = dataclasses.replace(runs, waits_for_card=True)
+    assert 'data-act="share_card"' in progress_html.parts(waits, a_run(), True)["controls"]
+    assert 'data-act="share_card"' not in progress_html.parts(waits, a_run(), False)["controls"]
+    assert 'data-act="share_card"' not in progress_html.parts(runs, a_run(), True)["controls"]
+
+
+def test_files_that_are_not_listed_are_counted() -> None:
+    listed = progress_html.parts(a_view("cat", 5), a_run(), True)["files"]
+    assert listed.count("<li>") == 12 and "3 older files" in re.sub("<.*?>", "", listed)
+    assert "older files" not in progress_html.parts(a_view("cat", 4), a_run(), True)["files"]
 
 
 def test_a_lora_is_put_to_use_with_its_trigger() -> None:

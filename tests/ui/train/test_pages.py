@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 import xml.etree.ElementTree as xml
+from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +20,9 @@ from lib_lora_train.train.dataset.scan import scan
 from lib_lora_train.train.errors import ConfigError
 from lib_lora_train.ui.train import prompts_html, regularisation_html, scene
 from lib_lora_train.ui.train.chart import BOTTOM, HEIGHT, TOP, chart
-from tests.runs import draw_photo
-from tests.ui.train.host import desk_in
+from lib_lora_train.ui.train.photos_html import contact_sheet
+from tests.runs import Workshop, draw_photo
+from tests.ui.train.host import answers, desk_in
 
 EVIL = "<img src=x onerror=alert(1)>\"'&"
 
@@ -65,6 +68,14 @@ def test_a_page_of_many_class_photos_has_few_pictures(tmp_path: Path) -> None:
     many = reports.Report(**{**vars(report), "regularisation": report.regularisation * 300})
     html = regularisation_html.page(many, config)
     assert html.count("<img") == regularisation_html.PICTURES and "60 more photos" in re.sub("<.*?>", "", html)
+
+
+def test_photos_that_are_kept_out_have_their_card(tmp_path: Path) -> None:
+    report, config = checked(tmp_path, 4, 0)
+    html = contact_sheet(
+        replace(report, photos=report.photos[:3], held_out=(replace(report.photos[3], repeats=0),)), config.dataset
+    )
+    assert html.count("lora-loop-card ") == 4 and html.count("kept out of training") == 1
 
 
 def test_prompts_are_shown_with_what_their_line_means() -> None:
@@ -145,6 +156,39 @@ def test_sample_now_is_for_running_jobs_with_prompts(tmp_path: Path, monkeypatch
     assert "after this step" in control.sample_now(with_prompts) and with_prompts.take() == ["sample_now"]
     with pytest.raises(ConfigError, match="no sample prompts"):
         control.sample_now(without)
+
+
+def test_a_start_is_put_off_and_brought_forward(tmp_path: Path, workshop: Workshop) -> None:
+    desk, now = desk_in(tmp_path, workshop.base), scene.Scene()
+    (desk.home / "queue").mkdir()
+    queue.pause(desk.home, True)
+    given = answers("tiny.safetensors", workshop.photos)
+    for wrong in ("25:00", "soon", "9" * 5000, "9999-12-31T00:00"):
+        with pytest.raises(ConfigError):
+            desk.start(given, wrong)
+    assert not queue.read(desk.home).entries
+    name, _ = desk.start(given, " 23:30 ")
+    [entry] = queue.read(desk.home).entries
+    assert entry.start_at is not None and datetime.fromtimestamp(entry.start_at).strftime("%H:%M") == "23:30"
+    assert (
+        "23:30" in scene.fragments(now, desk)["queue"] and 'data-act="start_now"' in scene.fragments(now, desk)["queue"]
+    )
+    scene.act(now, desk, json.dumps({"act": "start_now", "job": "nobody"}))
+    assert "not in the queue" in now.message
+    scene.act(now, desk, json.dumps({"act": "start_now", "job": name}))
+    assert queue.read(desk.home).entries[0].start_at is None
+    assert 'data-act="start_now"' not in scene.fragments(now, desk)["queue"]
+
+
+def test_a_run_that_waits_for_the_card_is_told_to_share_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    desk, now = desk_in(tmp_path), scene.Scene()
+    job = store.create(configs.from_values({"name": "cat", "trigger": "ohwx"}), desk.home)
+    job.update(status="running")
+    job.events.write_text(json.dumps({"kind": "state", "status": "waiting", "message": "The card is busy."}) + "\n")
+    monkeypatch.setattr(process, "is_running", lambda _job: True)
+    assert 'data-act="share_card"' in scene.fragments(scene.Scene(job=job.folder.name), desk)["controls"]
+    scene.act(now, desk, json.dumps({"act": "share_card", "job": job.folder.name}))
+    assert job.read()["share_card"] is True and not now.message
 
 
 @pytest.mark.parametrize("typed", ["tiny.safetensors", "tiny", "Tiny.SafeTensors"])
