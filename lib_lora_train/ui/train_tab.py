@@ -103,7 +103,10 @@ def _first(parts: Parts, here: Desk) -> None:
         # not gr.File: gradio 3's forgets an upload when anything on the page changes before its end
         parts["dropped"] = transient(
             gr.UploadButton(
-                shown("Drop photos here, or choose them"), file_count="multiple", file_types=["image", ".txt"]
+                shown("Drop photos here, or choose them"),
+                file_count="multiple",
+                file_types=["image", ".txt"],
+                elem_id=train("upload"),
             )
         )
         parts["taken"] = gr.HTML("", elem_id=train("taken"))

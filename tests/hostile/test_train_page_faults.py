@@ -6,6 +6,7 @@ import json
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -95,6 +96,33 @@ def test_s1_only_what_was_dropped_is_taken_in(
     places.take_in([str(inside)], folder)
     assert sorted(path.name for path in folder.iterdir()) == ["a b-2.png", "a b.png"]
     assert places.new_folder("../../me", tmp_path / "photos") != folder
+
+
+def test_s1_a_file_that_gradio_copied_for_a_made_up_event_is_not_taken_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workshop: Workshop, desk: Desk
+) -> None:
+    """gradio 3 copies any file that an event names into its upload folder, and tells the name as `orig_name`."""
+    uploads = tmp_path / "gradio"
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(uploads))
+    (uploads / "hash").mkdir(parents=True)
+    picture, preset, empty = (uploads / "hash" / name for name in ("0.png", "a.toml", "1.png"))
+    picture.write_bytes((workshop.photos / "0.png").read_bytes())
+    preset.write_text("[loop]\nsteps = 3\n")
+    empty.touch()
+    for named in (str(workshop.photos / "0.png"), "0.png", "/etc/a.toml", f"{uploads}/../0.png", "", "x" * 5000):
+        for file in (picture, preset):
+            with pytest.raises(PageError, match="not dropped"):
+                places.uploaded(SimpleNamespace(name=str(file), orig_name=named))
+    for made_up, take in (
+        (picture, lambda one: places.take_in([one], desk.home / "photos" / "me")),
+        (preset, lambda one: preset_shelf.take_in(desk, one)),
+    ):
+        with pytest.raises(PageError, match="not dropped"):
+            take(SimpleNamespace(name=str(made_up), orig_name=f"/elsewhere/{made_up.name}"))
+        take(SimpleNamespace(name=str(made_up), orig_name=str(made_up)))
+    assert [path.name for path in (desk.home / "photos" / "me").iterdir()] == ["0.png"]
+    with pytest.raises(PageError, match="did not arrive"):
+        places.take_in([SimpleNamespace(name=str(empty), orig_name="1.png")], desk.home / "photos" / "me")
 
 
 def test_s1_made_up_actions_do_nothing(desk: Desk) -> None:

@@ -17,8 +17,8 @@ from PIL import Image
 from lib_lora_train.jobs import process
 from lib_lora_train.train.job import Job
 from tests.webui.client import WebUI, same
-from tests.webui.test_browser import PROMPT, page
-from tests.webui.train_tab import PRESET, TRAINED, Tab, photos, steps_done, trainer_of, weights
+from tests.webui.test_browser import page
+from tests.webui.train_tab import PART, PRESET, PROMPT, TRAINED, Tab, photos, steps_done, trainer_of, weights
 
 __all__ = ["page"]
 TXT2IMG = "#tabs button:has-text('txt2img')"  # the first; Forge writes it with a capital
@@ -105,9 +105,7 @@ def test_j2_a_killed_trainer_is_resumed_to_the_same_bytes(tab: Tab, base: str, t
     os.kill(trainer_of(killed), signal.SIGKILL)
     assert 5 <= steps_done(killed) < 12
     tab.status("interrupted")
-    tab.page.reload()
-    tab.page.wait_for_selector(PROMPT)
-    tab.look()
+    tab.reload()
     tab.press("open", job=killed.name)
     tab.status("interrupted")
     tab.press("resume")
@@ -127,16 +125,12 @@ def test_j8_three_in_the_queue_and_one_fails(tab: Tab, base: str, tmp_path: Path
         if number == 1:
             folder = max(_names(tab.home / "photos"), key=lambda one: one.stat().st_mtime_ns)
             shutil.rmtree(folder)
-    second = tab.page.context.browser.new_page()
-    second.goto(tab.webui.address, wait_until="domcontentloaded")
-    second.wait_for_selector(PROMPT)
-    other = Tab(tab.webui, second, tab.home, tab.loras)
-    other.look()
+    other = tab.another()
     for one in (tab, other):
         for job, status in zip(jobs, ("done", "failed", "done"), strict=True):
             row = f"#lora_loop_train_jobs li:has([data-job='{job.name}']) .lora-loop-{status}"
             one.page.wait_for_selector(row, timeout=TRAINED)
-    second.close()
+    other.page.close()
     assert (tab.loras / "row0.safetensors").is_file() and (tab.loras / "row2.safetensors").is_file()
     ends = [f"## {job.name}: {status}" for job, status in zip(jobs, ("done", "failed", "done"), strict=True)]
     reports = tab.home / "queue" / "reports"
@@ -144,3 +138,42 @@ def test_j8_three_in_the_queue_and_one_fails(tab: Tab, base: str, tmp_path: Path
     while not any(all(end in one.read_text("utf-8") for end in ends) for one in reports.glob("*.md")):
         assert time.monotonic() < deadline, [one.read_text("utf-8") for one in reports.glob("*.md")]
         time.sleep(0.2)
+
+
+def test_two_pages_and_a_reload_follow_the_same_run(tab: Tab, base: str, tmp_path: Path) -> None:
+    """Nobody clicks on the run: whoever opens the tab sees what is training."""
+    tab.answer("followed", base, 150, photos(tmp_path / "photos"))
+    tab.check(150)
+    job = tab.start("followed")
+    other = tab.another()
+    for one in (tab, other):
+        one.shows("followed", 2, 149)
+        one.status("running")
+    tab.reload()
+    for one in (tab, other):
+        one.shows("followed", steps_done(job), 149)
+        one.status("running")
+    for one in (tab, other):
+        one.status("done")
+        one.shows("followed", 150, 150)
+    other.page.close()
+
+
+def test_a_caption_is_edited_and_is_in_the_next_check(tab: Tab, base: str, tmp_path: Path) -> None:
+    given = photos(tmp_path / "photos", 3)
+    (given / "1.txt").write_text("ohwx cat, old words", "utf-8")
+    tab.answer("captioned", base, 4, given)
+    tab.check(4)
+    page = tab.page
+    page.click(PART.format("captions_page") + " >> text=Captions")
+    box = PART.format("captions") + " textarea[data-photo='1.png']"
+    assert page.input_value(box) == "ohwx cat, old words"
+    page.fill(box, "ohwx cat, red scarf")
+    page.press(box, "Control+Enter")
+    page.wait_for_selector("li:has(textarea[data-photo='1.png']) .lora-loop-about :text('saved')")
+    [folder] = (tab.home / "photos").glob("captioned*")
+    assert (folder / "1.txt").read_text("utf-8") == "ohwx cat, red scarf"
+    tab.check(4)
+    card = page.locator(f"{PART.format('sheet')} .lora-loop-card", has_text="1.png")
+    card.get_by_text("ohwx cat, red scarf").wait_for()
+    assert not page.get_by_text("old words").count()

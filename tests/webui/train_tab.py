@@ -12,6 +12,7 @@ from typing import Any
 from tests.runs import draw_photo
 from tests.webui.client import WebUI
 
+PROMPT = "#txt2img_prompt textarea"
 PRESET = "lora-loop-test"
 TINY = """
 [dataset]
@@ -92,13 +93,15 @@ class Tab:
         self.fill("trigger", "ohwx")
         self.fill("class_word", "cat")
         self.fill("name", name)
-        shots = sorted(photos.iterdir())
+        files = sorted(photos.iterdir())
+        pictures = sum(file.suffix != ".txt" for file in files)
         taken = f"document.querySelector('{PART.format('taken')}')"
         self.page.evaluate(f"{taken}.dataset.before = {taken}.innerHTML")
-        self.page.set_input_files(PART.format("dropped") + " input[type=file]", [str(one) for one in shots])
+        with self.page.expect_file_chooser() as chooser:  # set_input_files says nothing of the files of the last time
+            self.page.click(PART.format("dropped") + " button")
+        chooser.value.set_files([str(one) for one in files])
         self.wait(
-            f"{taken}.dataset.before !== {taken}.innerHTML &&"
-            f" {taken}.innerText.startsWith('{len(shots)} photos are in ')"
+            f"{taken}.dataset.before !== {taken}.innerHTML && {taken}.innerText.startsWith('{pictures} photos are in ')"
         )
 
     def check(self, steps: int) -> None:
@@ -106,7 +109,7 @@ class Tab:
         self.page.click(PART.format("check"))
         self.page.wait_for_selector(f"{PART.format('start')}:visible, {REFUSED}", timeout=STEP_WAIT)
         assert not self.page.is_visible(REFUSED), self.page.inner_text(REFUSED)
-        assert f" {steps} steps" in self.page.inner_text(PART.format("sentence"))
+        assert f" {steps:,} steps" in self.page.inner_text(PART.format("sentence"))
 
     def start(self, name: str) -> Path:
         """Press Start; the job's folder."""
@@ -124,6 +127,27 @@ class Tab:
         """A button of the page by what it does."""
         more = "".join(f'[data-{key}="{value}"]' for key, value in data.items())
         self.page.locator(f"#lora_loop_train_view [data-act={act}]{more}").first.click()
+
+    def another(self) -> Tab:
+        """The same tab in a page of its own, which is to be closed."""
+        opened = self.page.context.browser.new_page()
+        opened.goto(self.webui.address, wait_until="domcontentloaded")
+        opened.wait_for_selector(PROMPT)
+        tab = Tab(self.webui, opened, self.home, self.loras)
+        tab.look()
+        return tab
+
+    def reload(self) -> None:
+        """What F5 does; then the tab again."""
+        self.page.reload()
+        self.page.wait_for_selector(PROMPT)
+        self.look()
+
+    def shows(self, name: str, first: int, last: int) -> None:
+        """Wait until the tab shows a run at one of these steps."""
+        self.page.wait_for_selector(f"{PART.format('head')} h3:has-text('{name}')")
+        step = f"parseInt(document.querySelector('{PART.format('head')} dd')?.innerText.replace(/\\D.*/, ''))"
+        self.wait(f"{step} >= {first} && {step} <= {last}")
 
     def job(self, name: str) -> Path:
         [found] = [one for one in (self.home / "jobs").iterdir() if one.name.endswith(f"-{name}")]

@@ -21,6 +21,7 @@ MOST_PHOTOS = 5000
 MOST_BYTES = 500_000_000
 """Of one file that was dropped on the page."""
 CAPTION = ".txt"
+NOT_DROPPED = shown("That file was not dropped on this page.")
 
 
 def roots(host: Host) -> tuple[Path, ...]:
@@ -60,10 +61,10 @@ def take_in(dropped: Iterable[object], folder: Path) -> None:
 
     Only pictures and their .txt captions, from gradio's own upload folder. Raises PageError, DiskError.
     """
-    files = [Path(str(getattr(one, "name", one))) for one in dropped]
+    files = list(dropped)
     if len(files) > MOST_PHOTOS:
         raise PageError(f"Those are {len(files)} files; put more than {MOST_PHOTOS} into a folder and give the folder.")
-    wanted = [uploaded(file) for file in files if file.suffix.lower() in (*images.SUFFIXES, CAPTION)]
+    wanted = [uploaded(file) for file in files if _file(file).suffix.lower() in (*images.SUFFIXES, CAPTION)]
     if not wanted:
         raise PageError(shown("None of these files is a picture."))
     sizes = [file.stat().st_size for file in wanted]
@@ -78,12 +79,27 @@ def take_in(dropped: Iterable[object], folder: Path) -> None:
             _copy(file, folder)
 
 
-def uploaded(source: Path) -> Path:
-    """Where a file lies that was dropped on the page. Raises PageError for any other file of the machine."""
-    real = Path(os.path.realpath(source))
-    if not any(real.is_relative_to(os.path.realpath(root)) for root in _uploads()) or not real.is_file():
-        raise PageError(shown("That file was not dropped on this page."))
+def uploaded(given: object) -> Path:
+    """Where a file lies that was dropped on the page: `given` is gradio's file, or its path.
+
+    gradio 3 copies whatever file of the machine a made-up event names into its upload folder, so what was named
+    (`orig_name`) counts too; an empty copy, of an upload that failed, has nothing to hide. Raises PageError.
+    """
+    real = Path(os.path.realpath(_file(given)))
+    if not _is_upload(real) or not real.is_file():
+        raise PageError(NOT_DROPPED)
+    named = getattr(given, "orig_name", None)
+    if named is not None and not _is_upload(Path(os.path.realpath(str(named)))) and real.stat().st_size:
+        raise PageError(NOT_DROPPED)
     return real
+
+
+def _file(given: object) -> Path:
+    return Path(str(getattr(given, "name", given)))
+
+
+def _is_upload(real: Path) -> bool:
+    return any(real.is_relative_to(os.path.realpath(root)) for root in _uploads())
 
 
 def _copy(source: Path, folder: Path) -> None:

@@ -32,10 +32,9 @@ def save(desk: Desk, name: Any, answers: Answers) -> tuple[str, Html]:
 def take_in(desk: Desk, upload: Any) -> tuple[str, Html]:
     """Take in a preset file that was dropped on the page; gives its name and a sentence."""
     desk.require()
-    name = getattr(upload, "name", upload)
-    if not isinstance(name, str):
+    if not isinstance(getattr(upload, "name", upload), str):
         raise PageError(shown("Choose one preset file (.toml)."))
-    path = places.uploaded(Path(name))
+    path = places.uploaded(upload)
     with path.open("rb") as file:
         document = file.read(own_presets.MOST_BYTES + 1)
     made, left_out = own_presets.take_in(desk.home, document, path.name)

@@ -36,6 +36,8 @@ class Scene:
     """One page. `sample` is the place of the sample to show, None for the newest."""
 
     job: str = ""
+    watched: str = ""
+    """The run that is shown to somebody who chose none: the one that goes on, or else the last that did."""
     sample: int | None = None
     log: bool = False
     checked: bool = False
@@ -135,8 +137,9 @@ def _remove(now: Scene, desk: Desk, told: Told) -> None:
 
 def _delete(now: Scene, desk: Desk, told: Told) -> None:
     now.say(desk.delete(told.get("job")))
-    if now.job == told.get("job"):
+    if told.get("job") in (now.job, now.watched):
         now.follow("")
+        now.watched = ""
 
 
 def _undelete(now: Scene, desk: Desk, told: Told) -> None:
@@ -241,7 +244,8 @@ def fragments(now: Scene, desk: Desk) -> dict[str, Html]:
     except LoraLoopError as error:
         order = Queue()
         found["notice"] = notice(str(error))
-    name = now.job or _running(desk, order)
+    now.watched = _running(desk, order) or now.watched
+    name = now.job or now.watched
     if name:
         try:
             job = desk.job(name)
@@ -253,7 +257,7 @@ def fragments(now: Scene, desk: Desk) -> dict[str, Html]:
             found["samples"] = progress_html.samples(job.samples, seen.samples, now.sample)
             found["log"] = progress_html.log(view.tail(job)) if now.log else Html("")
         except LoraLoopError as error:
-            found["head"] = notice(str(error))
+            found["head"], now.watched = notice(str(error)), ""
     listed = view.page(desk.home, count=MOST_JOBS)
     if not listed.rows and not now.checked:
         found["head"] = progress_html.welcome()

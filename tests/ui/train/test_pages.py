@@ -196,3 +196,20 @@ def test_a_base_is_found_by_what_people_type(typed: str, tmp_path: Path) -> None
     """A drop-down of gradio 4 gives what was typed, not the entry that it has found."""
     base = tmp_path / "tiny.safetensors"
     assert desk_in(tmp_path, base).base(typed) == base
+
+
+def test_whoever_opens_the_page_sees_a_run_to_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing was clicked: the run that goes on is shown, then the next of the queue, then what became of the last."""
+    desk, now, running = desk_in(tmp_path), scene.Scene(), list[str]()
+    monkeypatch.setattr(process, "is_running", lambda job: job.folder.name in running)
+    one, two = (store.create(configs.from_values({"name": name}), desk.home).folder.name for name in ("one", "two"))
+    for job in (one, two):
+        queue.add(desk.home, [job])
+        running[:] = [job]
+        assert job in scene.fragments(now, desk)["head"]
+        running.clear()
+        queue.remove(desk.home, job)
+        assert job in scene.fragments(now, desk)["head"]
+    assert not scene.fragments(scene.Scene(), desk)["head"], "who comes later saw no run"
+    scene.act(now, desk, json.dumps({"act": "delete", "job": two}))
+    assert not scene.fragments(now, desk)["head"], "a deleted one is not shown any more"
