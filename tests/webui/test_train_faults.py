@@ -26,7 +26,7 @@ Form = dict[str, Any]
 EVIL = "<img src=x onerror=window.hacked=1>"
 WRONG: tuple[Any, ...] = (None, True, 7, -1e308, [], ["/etc"], {}, {"path": "/etc/passwd"}, {"__type__": "update"})
 TEXTS: tuple[Any, ...] = (*WRONG, "x" * 300_000, EVIL, "", "\x00")
-OUTSIDE = ("/etc", "../../../../../../etc", "~root/..", "/etc/passwd\x00", "file:///etc", "/proc/self/environ")
+OUTSIDE = ("/etc", "../../../../../../etc", "~root/x", "/etc/passwd\x00", "file:///etc", "/proc/self/environ")
 PATH_OPTIONS = ("base_vae", "adapter_start_from", "dataset_regularisation")
 NUMBERS = ("-1", "1e999", "nan", ",".join(map(str, range(1, 3000))), "9" * 4000)
 
