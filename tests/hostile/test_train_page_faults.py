@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -53,6 +54,13 @@ def test_s1_paths_outside_the_allowed_folders_are_refused(path: Any, desk: Desk,
     with pytest.raises(LoraLoopError):
         desk.prepare(answers("tiny.safetensors", workshop.photos, folder=path))
     assert not list(desk.home.glob("jobs/*"))
+
+
+@pytest.mark.parametrize("field", ["name", "trigger", "class_word"])
+@pytest.mark.parametrize("text", [None, 7, ["x"], "x" * 201, "a\x00b", "a\nb"])
+def test_s1_words_are_short_texts_of_one_line(field: str, text: Any, desk: Desk, workshop: Workshop) -> None:
+    with pytest.raises(PageError, match=f"{field} must be a short text"):
+        desk.prepare(replace(answers("tiny.safetensors", workshop.photos), **{field: text}))
 
 
 def test_s1_a_link_does_not_lead_out(tmp_path: Path) -> None:

@@ -80,7 +80,7 @@ class Tab:
 
     def answer(self, name: str, base: str, steps: int, photos: Path) -> None:
         """Everything that the first page asks for; a preset of `steps` steps."""
-        preset = f"{PRESET}-{steps}"
+        preset = f"{PRESET}-{steps}-steps"  # no name begins with another: a drop-down takes what begins so
         (self.home / "presets").mkdir(parents=True, exist_ok=True)
         (self.home / "presets" / f"{preset}.toml").write_text(TINY.format(steps=steps), "utf-8")
         chosen = self.page.locator("#lora_loop_train_preset input")

@@ -154,7 +154,7 @@ class Desk:
         """The runs that the filled form means. Raises LoraLoopError that names the field."""
         words = {name: getattr(answers, name) for name in ("name", "trigger", "class_word")}
         for name, value in words.items():
-            if not isinstance(value, str) or len(value) > 200:
+            if not isinstance(value, str) or len(value) > 200 or any(ord(sign) < 32 for sign in value.strip()):
                 raise PageError(f"{name} must be a short text.")
         trigger = " ".join((words["trigger"], words["class_word"])).strip()
         if not trigger:
