@@ -219,11 +219,14 @@ def test_s4_names_captions_and_triggers_are_no_html(
         answer = events.send(name, **{**filled, **words})
         assert not [part for part, html in answer.html.items() if "<img src=x" in html]
         assert "Traceback" not in answer.text
+    assert not list((tab.home / "jobs").glob("*made-up*")), "that name is no file's name"
+    words["name"] = "made-up-evil"
+    assert "<img src=x" not in "".join(events.send("start", **{**filled, **words}).html.values())
     for name in ("folder", "trigger", "class_word"):
         tab.fill(name, words[name])
     tab.page.click(PART.format("check"))
     tab.page.wait_for_selector(".lora-loop-card")
-    tab.page.locator("#lora_loop_train_jobs [data-act=open]").first.click()
+    tab.page.locator(f"#lora_loop_train_jobs [data-job='{tab.job('made-up-evil').name}'][data-act=open]").click()
     tab.status("done")
     assert EVIL in tab.page.inner_text(PART.format("sheet"))
     assert tab.page.locator("#lora_loop_train_page img[src='x']").count() == 0
