@@ -91,7 +91,7 @@ def _card(cell: PhotoReport, config: DatasetConfig, side: int) -> Html:
         _badge(cell.verdict),
         element("b", photo.name[:MOST_TEXT], title=photo.name[:MOST_TEXT]),
         element("small", size, " · ", times),
-        element("small", ", ".join((*cell.kinds, *photo.notes)), class_="lora-loop-marks")
+        element("small", ", ".join((*cell.kinds, *photo.notes)).replace("-", " "), class_="lora-loop-marks")
         if cell.kinds or photo.notes
         else "",
         element("p", cell.caption[:MOST_TEXT] or shown("(no caption)"), title=cell.caption[:MOST_TEXT]),
