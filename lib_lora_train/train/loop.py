@@ -77,7 +77,7 @@ class Run:
     is_updating: bool = field(default=False, init=False)
 
     def __post_init__(self) -> None:
-        self.monitor = Monitor(self.length.steps, self.progress.facts)
+        self.monitor = Monitor(self.length.steps, self.progress.facts, self.device.torch.type == "cuda")
 
 
 def train(run: Run) -> None:

@@ -40,9 +40,10 @@ class Finding:
 class Monitor:
     """Judges readings; what it remembers is plain, so that it goes into the state and a resumed run agrees."""
 
-    def __init__(self, total_steps: int, facts: dict[str, Any]) -> None:
+    def __init__(self, total_steps: int, facts: dict[str, Any], on_card: bool = True) -> None:
         self._due = max(LOOK_AT_LEAST, round(total_steps * LOOK_AFTER))
         self._facts = facts
+        self._on_card = on_card
         self._usual: list[float] = []
 
     def see(self, reading: Reading) -> Iterator[Finding]:
@@ -76,6 +77,8 @@ class Monitor:
             )
 
     def _slow(self, reading: Reading) -> Iterator[Finding]:
+        if not self._on_card:
+            return
         self._usual = sorted([*self._usual, reading.seconds])[:50]
         usual = self._usual[len(self._usual) // 2]
         if len(self._usual) >= LOOK_AT_LEAST and reading.seconds > SLOW * usual and reading.seconds > 2.0:

@@ -10,8 +10,10 @@ from lib_lora_train.train import monitor
 from lib_lora_train.train.monitor import Monitor, Reading
 
 
-def told(readings: list[Reading], total: int = 400, facts: dict[str, Any] | None = None) -> list[tuple[int, str]]:
-    watch = Monitor(total, {} if facts is None else facts)
+def told(
+    readings: list[Reading], total: int = 400, facts: dict[str, Any] | None = None, on_card: bool = True
+) -> list[tuple[int, str]]:
+    watch = Monitor(total, {} if facts is None else facts, on_card)
     return [(reading.step, finding.name) for reading in readings for finding in watch.see(reading)]
 
 
@@ -47,6 +49,7 @@ def test_short_runs_are_judged_after_ten_steps() -> None:
 def test_t3_a_step_that_takes_five_times_as_long_is_paging() -> None:
     readings = [healthy(step) for step in range(1, 20)]
     assert told([*readings, healthy(20, seconds=2.6)]) == [(20, "paging")]
+    assert told([*readings, healthy(20, seconds=2.6)], on_card=False) == []
     assert told([*readings, healthy(20, seconds=2.4)]) == []
     quick = [healthy(step, seconds=0.01) for step in range(1, 20)]
     assert told([*quick, healthy(20, seconds=1.0)]) == []  # a hiccup is not paging
