@@ -47,8 +47,8 @@ def before_process(p: Any, arguments: Sequence[Any]) -> None:
     if mine is not None:
         _undo(p, mine)
     p.lora_loop = mine = parts.Own(id(p))
-    picture = parts.picture_number(p)
     try:
+        picture = parts.picture_number(p)
         _turn(p)
         request = Request.read(arguments)
         if request.enabled and not (_is_plain(p) and request.mode != "combinatorial" and not request.fixed_seed):

@@ -11,7 +11,6 @@ import gradio as gr  # type: ignore[import-not-found]  # the WebUI's
 
 from lib_lora_train import host
 from lib_lora_train.errors import LoraLoopError
-from lib_lora_train.files import images
 from lib_lora_train.train.presets import SUBJECTS
 from lib_lora_train.ui import train_pages, train_presets
 from lib_lora_train.ui.element_ids import TRAIN_TAB, train
@@ -238,10 +237,8 @@ def _take(now: Scene, dropped: Any, folder: Any, *names: Any) -> list[Any]:
         if folder != now.taken or not now.taken:
             name = next((one for one in names if isinstance(one, str) and one.strip()), "photos")
             now.taken = str(places.new_folder(name, here.home / "photos"))
-        photos = Path(now.taken)
-        places.take_in(dropped if isinstance(dropped, list) else [dropped], photos)
-        count = sum(one.suffix.lower() in images.SUFFIXES for one in photos.iterdir())
-        words, found = element("p", said(shown("{} photos are in {}"), count, photos)), gr.update(value=now.taken)
+        count = places.take_in(dropped if isinstance(dropped, list) else [dropped], Path(now.taken))
+        words, found = element("p", said(shown("{} photos are in {}"), count, now.taken)), gr.update(value=now.taken)
     except LoraLoopError as error:
         words = notice(str(error))
     # the number makes it news for the page's script, which waits for it

@@ -46,10 +46,12 @@ def answer(page: Any, name: str) -> None:
 
 
 def check(page: Any) -> None:
+    from playwright.sync_api import TimeoutError as NothingCame
+
     page.click("#lora_loop_train_check")
     try:
         page.wait_for_selector("#lora_loop_train_start:visible", timeout=60_000)
-    except Exception:
+    except NothingCame:
         pytest.fail(page.inner_text("#lora_loop_train_page")[:3000])
 
 

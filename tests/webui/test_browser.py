@@ -16,9 +16,9 @@ import pytest
 from PIL import Image
 
 from tests.webui.client import WebUI, encoded, same
+from tests.webui.train_tab import PROMPT
 
 ROUNDS = 200
-PROMPT = "#txt2img_prompt textarea"
 WAIT = 120_000
 SETTLE = 15_000
 READY = "document.querySelector('#txt2img_prompt textarea') && window.loraLoop && loraLoop.boxes.length >= 4"
@@ -146,8 +146,8 @@ def test_batch_tab_of_img2img(webui: WebUI, page: Any, tmp_path: Path, seed: str
     pictures = [read(file) for file in files]
     texts = [picture.info["parameters"] for picture in pictures]
     assert len(texts) == 6 and len({text.split("\n")[0] for text in texts}) > 1, texts
-    assert len({re.search(r"Steps: (\d+)", text)[1] for text in texts}) > 1, texts  # type: ignore[index]
-    seeds = {re.search(r"Seed: (\d+)", text)[1] for text in texts}  # type: ignore[index]
+    assert len({re.findall(r"Steps: (\d+)", text)[0] for text in texts}) > 1, texts
+    seeds = {re.findall(r"Seed: (\d+)", text)[0] for text in texts}
     assert len(seeds) == 1 and (seed == "-1" or seeds == {seed})
     for number, (picture, text) in enumerate(zip(pictures, texts, strict=True)):
         begun = encoded(read(given / f"{number}.png"))

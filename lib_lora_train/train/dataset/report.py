@@ -39,6 +39,11 @@ class PhotoReport:
     caption: str
     tokens: int | None
 
+    @property
+    def marks(self) -> str:
+        """What is worth knowing of it, in a few words: its problems, and what was done to it; "" for nothing."""
+        return ", ".join((*(kind.replace("-", " ") for kind in self.kinds), *self.photo.notes))
+
 
 @dataclass(frozen=True)
 class BucketReport:

@@ -135,10 +135,9 @@ def _card(
 def _texts(cell: PhotoReport) -> list[str]:
     photo = cell.photo
     what = "regularisation" if photo.is_regularisation else f"x{cell.repeats}" if cell.repeats else "held out"
-    marks = ", ".join((*cell.kinds, *photo.notes))
-    caption = textwrap.wrap(cell.caption or "(no caption)", 40, max_lines=2 if not marks else 1, placeholder=" …")
+    caption = textwrap.wrap(cell.caption or "(no caption)", 40, max_lines=1 if cell.marks else 2, placeholder=" …")
     size = f"{photo.width} x {photo.height}  >  {cell.bucket[0]} x {cell.bucket[1]}   {what}"
-    return [photo.name, size, *([marks] if marks else []), *caption]
+    return [photo.name, size, *([cell.marks] if cell.marks else []), *caption]
 
 
 def picture(cell: PhotoReport, config: DatasetConfig) -> Image.Image:

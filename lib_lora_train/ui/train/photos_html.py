@@ -20,8 +20,6 @@ MOST_CARDS = 240
 MOST_PROBLEMS = 30
 MOST_TEXT = 300
 SIDE_PX = 192
-KINDS = {True: shown("regularisation"), False: shown("kept out of training")}
-"""What a photo is that has no repeats of its own."""
 VERDICTS = {"ok": shown("good"), "note": shown("note"), "warning": shown("look"), "error": shown("not usable")}
 
 
@@ -83,7 +81,8 @@ def _card(cell: PhotoReport, config: DatasetConfig, side: int) -> Html:
         picture = element(
             "img", src=data_uri(sheet.picture(cell, config), side), alt=photo.name[:MOST_TEXT], loading="lazy"
         )
-    times = f"×{cell.repeats}" if cell.repeats else KINDS[photo.is_regularisation]
+    unseen = shown("regularisation") if photo.is_regularisation else shown("kept out of training")
+    times = f"×{cell.repeats}" if cell.repeats else unseen
     size = f"{photo.width}×{photo.height} → {cell.bucket[0]}×{cell.bucket[1]}"
     return element(
         "li",
@@ -91,9 +90,7 @@ def _card(cell: PhotoReport, config: DatasetConfig, side: int) -> Html:
         _badge(cell.verdict),
         element("b", photo.name[:MOST_TEXT], title=photo.name[:MOST_TEXT]),
         element("small", size, " · ", times),
-        element("small", ", ".join((*cell.kinds, *photo.notes)).replace("-", " "), class_="lora-loop-marks")
-        if cell.kinds or photo.notes
-        else "",
+        element("small", cell.marks, class_="lora-loop-marks") if cell.marks else "",
         element("p", cell.caption[:MOST_TEXT] or shown("(no caption)"), title=cell.caption[:MOST_TEXT]),
         class_=f"lora-loop-card lora-loop-is-{cell.verdict}",
     )

@@ -56,8 +56,9 @@ def new_folder(name: str, target: Path) -> Path:
     return store.free(target, safe_name(name[:80]))
 
 
-def take_in(dropped: Iterable[object], folder: Path) -> None:
-    """Copy files that were dropped on the page into a folder, which is made when it is not there.
+def take_in(dropped: Iterable[object], folder: Path) -> int:
+    """Copy files that were dropped on the page into a folder, which is made when it is not there; how many pictures it
+    holds then.
 
     Only pictures and their .txt captions, from gradio's own upload folder. Raises PageError, DiskError.
     """
@@ -77,6 +78,7 @@ def take_in(dropped: Iterable[object], folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         for file in wanted:
             _copy(file, folder)
+        return sum(one.suffix.lower() in images.SUFFIXES for one in folder.iterdir())
 
 
 def uploaded(given: object) -> Path:
