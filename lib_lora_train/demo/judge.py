@@ -19,32 +19,49 @@ from lib_lora_train.demo.world.labels import LABELS
 
 SIDE = 128
 LOOKS = 48
-_WIDTHS = (24, 40, 64, 96)
+_STAGES = ((32, 1), (48, 1), (72, 2))
+"""Channels and residual blocks after each halving of width and height."""
 
 
 class JudgeNetwork(nn.Module):
     """Pixels [b, 3, 128, 128] in -1 … 1 → scores for each of LABELS, and looks [b, 48] of length 1.
 
-    Looks of one individual are alike wherever it stands; those of two are not.
+    Every answer pays attention to its own places of the 16 × 16, since a hat is small beside a beach. Looks of one
+    individual are alike wherever it stands; those of two are not.
     """
 
     def __init__(self) -> None:
         super().__init__()
         layers: list[nn.Module] = []
         before = 3
-        for width in _WIDTHS:
-            layers += [nn.Conv2d(before, width, 4, stride=2, padding=1), nn.GroupNorm(8, width), nn.SiLU()]
-            layers += [nn.Conv2d(width, width, 3, padding=1), nn.GroupNorm(8, width), nn.SiLU()]
+        for width, blocks in _STAGES:
+            layers += [nn.Conv2d(before, width, 4, stride=2, padding=1), *(_Block(width) for _ in range(blocks))]
             before = width
-        self.body = nn.Sequential(*layers)
-        self.heads = nn.ModuleDict({name: nn.Linear(2 * before, len(values)) for name, values in LABELS.items()})
-        self.look = nn.Linear(2 * before, LOOKS)
+        self.body = nn.Sequential(*layers, nn.GroupNorm(8, before), nn.SiLU())
+        self.attention = nn.Conv2d(before, len(LABELS) + 1, 1)
+        self.heads = nn.ModuleDict({name: nn.Linear(3 * before, len(values)) for name, values in LABELS.items()})
+        self.look = nn.Linear(3 * before, LOOKS)
 
     def forward(self, pixels: Tensor) -> tuple[dict[str, Tensor], Tensor]:
         found = self.body(pixels)
-        pooled = torch.cat([found.mean(dim=(2, 3)), found.amax(dim=(2, 3))], dim=1)
-        scores = {name: head(pooled) for name, head in self.heads.items()}
-        return scores, F.normalize(self.look(pooled), dim=1)
+        shares = self.attention(found).flatten(2).softmax(dim=2)
+        attended = torch.einsum("bap,bcp->abc", shares, found.flatten(2))
+        everywhere = torch.cat([found.mean(dim=(2, 3)), found.amax(dim=(2, 3))], dim=1)
+        *named, looks = (torch.cat([one, everywhere], dim=1) for one in attended)
+        scores = {name: self.heads[name](one) for name, one in zip(LABELS, named, strict=True)}
+        return scores, F.normalize(self.look(looks), dim=1)
+
+
+class _Block(nn.Module):
+    """Residual, normalised before each convolution (He et al. 2016, fig. 1b)."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        half = [[nn.GroupNorm(8, width), nn.SiLU(), nn.Conv2d(width, width, 3, padding=1)] for _ in range(2)]
+        self.change = nn.Sequential(*half[0], *half[1])
+
+    def forward(self, found: Tensor) -> Tensor:
+        return found + self.change(found)
 
 
 @dataclass(frozen=True)

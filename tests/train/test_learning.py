@@ -7,7 +7,7 @@ stand well away from what was measured with all of it at work.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -18,11 +18,7 @@ from lib_lora_train.demo.judge import shipped_judge
 from lib_lora_train.demo.models import BASE
 from lib_lora_train.demo.paint import Painter, sample
 from lib_lora_train.demo.score import Examiner, Score, exam
-from lib_lora_train.demo.world.characters import COUNT, character, write_set
-from lib_lora_train.demo.world.dice import Dice
-from lib_lora_train.demo.world.places import PLACES
-from lib_lora_train.demo.world.scene import POSITIONS, Scene, draw
-from lib_lora_train.demo.world.subjects import random_subject
+from lib_lora_train.demo.world.characters import COUNT, character, write_others, write_set
 from lib_lora_train.jobs import store
 from lib_lora_train.train import config as configs
 from lib_lora_train.train.job import Job
@@ -30,7 +26,6 @@ from tests.runs import events, run
 
 WHO = character("zorpi")
 STEPS, BATCH, RANK, ALPHA, RATE, TEXT_RATE = 240, 4, 16, 8.0, 2e-3, 6e-3
-OTHERS = 32
 DRAWING = 8
 PLACE = "on a beach"
 
@@ -49,27 +44,10 @@ class Learned:
     """The same between the base's and the trained one's."""
 
 
-def write_others(folder: Path) -> None:
-    """Class photos: other creatures, wherever and whatever they are."""
-    folder.mkdir(parents=True)
-    dice = Dice("others", 3)
-    for number in range(OTHERS):
-        scene = Scene(
-            subject=replace(random_subject(dice), kind=WHO.class_word),
-            place=PLACES[number % len(PLACES)],
-            style="photo",
-            size=dice.pick(("", "", "big", "big", "small")),
-            position=dice.pick(POSITIONS),
-            seed=int(dice.between(0, 2**31)),
-        )
-        draw(scene, 128, 128).save(folder / f"{number:02d}.jpg", quality=92)
-        (folder / f"{number:02d}.txt").write_text(f"a photo of a {WHO.class_word}, {scene.place}\n", "utf-8")
-
-
 def train(folder: Path) -> Job:
     """One run over the character's photos and as many of others."""
     write_set(WHO, folder / "photos")
-    write_others(folder / "others")
+    write_others(WHO, folder / "others")
     values = {
         "name": "zorpi",
         "trigger": WHO.trigger,

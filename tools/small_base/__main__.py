@@ -29,7 +29,7 @@ from tools.small_base import autoencoder, judging, painter, pictures, words
 from tools.small_base.sizes import configs
 
 SEED = 11
-STAGES = ("words", "sketches", "vae", "pictures", "judge", "painter", "write")
+STAGES = ("words", "sketches", "vae", "individuals", "judge", "pictures", "painter", "write")
 
 
 def main() -> None:
@@ -44,9 +44,9 @@ def main() -> None:
     parser.add_argument("--only", choices=STAGES, action="append")
     parser.add_argument("--sketches", type=int, default=30_000, help="pictures that the VAE learns from")
     parser.add_argument("--pictures", type=int, default=160_000)
-    parser.add_argument("--individuals", type=int, default=15_000)
+    parser.add_argument("--individuals", type=int, default=20_000)
     parser.add_argument("--vae-steps", type=int, default=8_000, help="0 leaves the VAE of --start as it is")
-    parser.add_argument("--judge-steps", type=int, default=2_000)
+    parser.add_argument("--judge-steps", type=int, default=8_000)
     parser.add_argument("--painter-steps", type=int, default=17_000)
     parser.add_argument("--batch", type=int, default=512, help="pictures a step of the U-Net; the others take fewer")
     parser.add_argument(
@@ -102,10 +102,17 @@ def _pictures(options: argparse.Namespace) -> None:
         shapes.append((torch.from_numpy(part.pixels), ids))
         print(f"{len(ids)} pictures of {part.pixels.shape[2]}×{part.pixels.shape[1]}", flush=True)
     torch.save(shapes, options.out / "pictures.pt")
-    if "judge" not in (options.only or STAGES):
-        return
-    judged = pictures.for_judge(options.individuals, SEED, options.processes)
-    torch.save((torch.from_numpy(judged.pixels), torch.from_numpy(judged.labels)), options.out / "judged.pt")
+
+
+def _individuals(options: argparse.Namespace) -> None:
+    """The judge's pictures, and others to see how well it does."""
+    found = [
+        pictures.for_judge(count, seed, options.processes)
+        for count, seed in ((options.individuals, SEED), (1000, SEED + 2))
+    ]
+    torch.save(
+        [(torch.from_numpy(one.pixels), torch.from_numpy(one.labels)) for one in found], options.out / "judged.pt"
+    )
 
 
 def _load_vae(options: argparse.Namespace) -> nn.Module:
@@ -121,8 +128,11 @@ def _start(options: argparse.Namespace) -> BaseModel:
 def _judge(options: argparse.Namespace) -> None:
     from safetensors.torch import save_file
 
-    pixels, labels = (one.to(options.device) for one in torch.load(options.out / "judged.pt"))
-    network = judging.train_judge(pixels, labels, _load_vae(options), options.judge_steps, max(2, options.batch // 6))
+    seen, fresh = ([one.to(options.device) for one in pair] for pair in torch.load(options.out / "judged.pt"))
+    washed = autoencoder.washed(_load_vae(options), seen[0])
+    network = judging.train_judge(seen[0], washed, seen[1], options.judge_steps, max(2, options.batch // 6))
+    found = ", ".join(f"{name} {share:.1%}" for name, share in judging.right(network, *fresh).items())
+    print(f"of {len(fresh[0])} pictures that it has not seen, right: {found}")
     tensors = {name: tensor.half().cpu().contiguous() for name, tensor in network.state_dict().items()}
     save_file(tensors, options.out / "judge.safetensors")
 
@@ -169,8 +179,9 @@ _STAGES: dict[str, Callable[[argparse.Namespace], None]] = {
     "words": _words,
     "sketches": _sketches,
     "vae": _vae,
-    "pictures": _pictures,
+    "individuals": _individuals,
     "judge": _judge,
+    "pictures": _pictures,
     "painter": _painter,
     "write": _write,
 }

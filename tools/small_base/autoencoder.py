@@ -115,6 +115,17 @@ def encode(model: Any, pixels: Tensor, batch: int = 500) -> Tensor:
 
 
 @torch.no_grad()
+def washed(model: Any, pixels: Tensor, batch: int = 500) -> Tensor:
+    """What the VAE gives back of `pixels`, both uint8 [n, h, w, 3]."""
+    parts: list[Tensor] = []
+    for part in pixels.split(batch):
+        with torch.autocast(part.device.type, torch.bfloat16, enabled=part.is_cuda):
+            back = model.decode(model.encode(to_float(part)).latent_dist.mean, return_dict=False)[0]
+        parts.append(((back.float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1))
+    return torch.cat(parts)
+
+
+@torch.no_grad()
 def _normalise(model: Any, images: Tensor) -> None:
     """Shift and scale the latents so that times SD 1.x's factor they have mean 0 and deviation 1 in each channel."""
     latents = torch.cat([model.encode(part).latent_dist.mean for part in images.split(250)])

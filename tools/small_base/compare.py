@@ -44,27 +44,35 @@ class Run:
     rank: int = 16
     text_encoder: bool = True
     optimizer: str = "AdamW"
+    others: bool = False
+    """Beside class photos."""
 
     @property
     def setting(self) -> str:
         """All but whom it is trained for."""
-        return f"rank {self.rank}, {'with' if self.text_encoder else 'without'} text encoder, {self.optimizer}"
+        words = f"rank {self.rank}, {'with' if self.text_encoder else 'without'} text encoder, {self.optimizer}"
+        return words + (", class photos" if self.others else "")
 
     @property
     def name(self) -> str:
         """A folder's name."""
-        return f"{self.trigger}-r{self.rank}{'' if self.text_encoder else '-unet'}-{self.optimizer}"
+        words = f"{self.trigger}-r{self.rank}{'' if self.text_encoder else '-unet'}-{self.optimizer}"
+        return words + ("-others" if self.others else "")
 
 
 def plan(quick: bool, only: list[str]) -> list[Run]:
-    """The default setting for everybody, then every setting for two; `only` keeps names that contain one of its words."""
+    """The default setting for everybody, every setting for two, and class photos beside those of each individual.
+
+    `only` keeps names that contain one of its words.
+    """
     from lib_lora_train.demo.world.characters import CHARACTERS
 
     everybody = [Run(one.trigger) for one in CHARACTERS]
     table = [
         Run(who, r, te, name) for who in ALL_SETTINGS for name in OPTIMIZERS for te in (True, False) for r in RANKS
     ]
-    runs = [Run("zorpi"), Run("wetwash"), Run("zorpi", 4, False)] if quick else [*everybody, *table]
+    beside = [Run(one.trigger, others=True) for one in CHARACTERS if one.subject]
+    runs = [Run("zorpi"), Run("wetwash"), Run("zorpi", 4, False)] if quick else [*everybody, *table, *beside]
     return [run for run in dict.fromkeys(runs) if not only or any(word in run.name for word in only)]
 
 
@@ -106,13 +114,13 @@ def main(given: list[str]) -> int:
     for run in trained:
         file = out / "runs" / run.name / "score.json"
         if not file.exists():
-            found = asdict(run) | {"setting": run.setting} | scorer.score(run.trigger, file.parent)
+            found = asdict(run) | {"name": run.name, "setting": run.setting} | scorer.score(run.trigger, file.parent)
             file.write_text(json.dumps(found, indent=1) + "\n", "utf-8")
         results.append(json.loads(file.read_text("utf-8")))
         last = results[-1]["epochs"][-1]
         words = " ".join(f"{name} {last[name]:.2f}" for name in ("likeness", "leak", "obedience"))
         print(f"{time.monotonic() - began:5.0f} s  {len(results)}/{len(runs)}  {run.name}: {words}", flush=True)
-    results.sort(key=lambda one: [run.name for run in runs].index(Run(*(one[key] for key in asdict(runs[0]))).name))
+    results.sort(key=lambda one: [run.name for run in runs].index(one["name"]))
     everything = {"base": base, "steps": options.steps, "rate": options.rate, "runs": results}
     (out / "results.json").write_text(json.dumps(everything, indent=1) + "\n", "utf-8")
     write_report(everything, options.table or out / "results.md")
@@ -122,11 +130,13 @@ def main(given: list[str]) -> int:
 
 
 def _write_sets(triggers: set[str], folder: Path) -> None:
-    from lib_lora_train.demo.world.characters import character, write_set
+    from lib_lora_train.demo.world.characters import character, write_others, write_set
 
-    for trigger in sorted(triggers):
-        if not (folder / trigger).is_dir():
-            write_set(character(trigger), folder / trigger, PHOTOS)
+    for who in (character(trigger) for trigger in sorted(triggers)):
+        if not (folder / who.trigger).is_dir():
+            write_set(who, folder / who.trigger, PHOTOS)
+        if who.subject and not (folder / f"{who.trigger}-others").is_dir():
+            write_others(who, folder / f"{who.trigger}-others")
 
 
 def _train_all(runs: list[Run], options: argparse.Namespace, out: Path) -> Iterator[Run]:
@@ -186,7 +196,8 @@ def values(run: Run, options: argparse.Namespace, out: Path) -> dict[str, Any]:
             "bucket_min": 64,
             "bucket_max": 256,
             "bucket_step": 16,
-            "repeats": max(1, round(options.steps * BATCH / options.epochs / PHOTOS)),
+            "repeats": max(1, round(options.steps * BATCH / options.epochs / PHOTOS / (2 if run.others else 1))),
+            "regularisation": str(out / "sets" / f"{who.trigger}-others") if run.others else "",
         },
         "adapter": {"rank": run.rank, "alpha": float(run.rank), "text_encoder": run.text_encoder},
         "optimizer": {"name": run.optimizer, "learning_rate": rate},

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -13,45 +12,50 @@ from lib_lora_train.demo.judge import JudgeNetwork
 from lib_lora_train.demo.world.labels import LABELS
 from tools.small_base.autoencoder import to_float, warm_cosine
 
-_PICTURES_EACH = 4
+PICTURES_EACH = 4
 _TEMPERATURE = 0.1
 
 
-def train_judge(pixels: Tensor, labels: Tensor, vae: Any, steps: int, individuals: int = 96) -> JudgeNetwork:
+def train_judge(pixels: Tensor, washed: Tensor, labels: Tensor, steps: int, individuals: int = 96) -> JudgeNetwork:
     """A judge for `pixels` (uint8 [4 m, h, w, 3], four of each individual in a row) and `labels` [4 m, names].
 
-    Looks are learned by supervised contrast (Khosla et al. 2020, eq. 2). Half of the pictures pass through the VAE
-    first, as the base's own will have.
+    Looks are learned by supervised contrast (Khosla et al. 2020, eq. 2). Half of the pictures are taken from `washed`,
+    which are `pixels` as the VAE gives them back: so are those that the base paints.
     """
     device = pixels.device
     torch.manual_seed(4)
     network = JudgeNetwork().to(device)
     optimizer = torch.optim.AdamW(network.parameters(), lr=1.0, weight_decay=2e-2)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 2e-3 * warm_cosine(step, steps))
     chance = torch.Generator(device).manual_seed(5)
-    count = len(pixels) // _PICTURES_EACH
+    count = len(pixels) // PICTURES_EACH
     began = time.monotonic()
     for step in range(steps):
+        for group in optimizer.param_groups:
+            group["lr"] = 2e-3 * warm_cosine(step, steps)
         who = torch.randint(count, (individuals,), generator=chance, device=device)
-        chosen = (who[:, None] * _PICTURES_EACH + torch.arange(_PICTURES_EACH, device=device)).flatten()
+        chosen = (who[:, None] * PICTURES_EACH + torch.arange(PICTURES_EACH, device=device)).flatten()
+        half = torch.rand(len(chosen), 1, 1, 1, generator=chance, device=device) < 0.5
+        images = changed(to_float(torch.where(half, washed[chosen], pixels[chosen])), chance)
         with torch.autocast(device.type, torch.bfloat16, enabled=pixels.is_cuda):
-            images = changed(to_float(pixels[chosen]), vae, chance)
             scores, looks = network(images)
         named = sum(F.cross_entropy(scores[name].float(), labels[chosen, at]) for at, name in enumerate(LABELS))
-        same = who.repeat_interleave(_PICTURES_EACH)
-        loss = named + contrast(looks.float(), same)
+        loss = named + contrast(looks.float(), who.repeat_interleave(PICTURES_EACH))
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()
-        schedule.step()
-        if step % 250 == 0 or step == steps - 1:
-            right = {
-                name: float((scores[name].argmax(1) == labels[chosen, at]).float().mean())
-                for at, name in enumerate(LABELS)
-            }
-            words = " ".join(f"{name} {share:.2f}" for name, share in right.items())
-            print(f"judge {step}/{steps} loss {float(loss):.3f} {words} {time.monotonic() - began:.0f} s", flush=True)
+        if step % 500 == 0 or step == steps - 1:
+            print(f"judge {step}/{steps} loss {loss.detach():.3f} {time.monotonic() - began:.0f} s", flush=True)
     return network.eval()
+
+
+@torch.no_grad()
+def right(network: JudgeNetwork, pixels: Tensor, labels: Tensor) -> dict[str, float]:
+    """Share of `pixels` (uint8 [n, h, w, 3]) that it names as `labels` [n, names] do, for each of LABELS."""
+    found = [network(to_float(part))[0] for part in pixels.split(500)]
+    return {
+        name: float((torch.cat([scores[name] for scores in found]).argmax(1) == labels[:, at]).float().mean())
+        for at, name in enumerate(LABELS)
+    }
 
 
 def contrast(looks: Tensor, who: Tensor) -> Tensor:
@@ -63,14 +67,9 @@ def contrast(looks: Tensor, who: Tensor) -> Tensor:
     return -(logs * pairs).sum() / pairs.sum()
 
 
-@torch.no_grad()
-def changed(images: Tensor, vae: Any, chance: torch.Generator) -> Tensor:
-    """Half through the VAE, all moved by some pixels, some grainy or of other brightness."""
+def changed(images: Tensor, chance: torch.Generator) -> Tensor:
+    """All moved by some pixels, some grainy or of other brightness."""
     count, device = len(images), images.device
-    half = torch.randperm(count, generator=chance, device=device)[: count // 2]
-    back = vae.decode(vae.encode(images[half]).latent_dist.mean, return_dict=False)[0]
-    images = images.clone()
-    images[half] = back.float().clamp(-1, 1)
     theta = torch.zeros(count, 2, 3, device=device)
     zoom = 0.9 + 0.25 * torch.rand(count, generator=chance, device=device)
     theta[:, 0, 0], theta[:, 1, 1] = zoom, zoom

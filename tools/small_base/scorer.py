@@ -61,7 +61,7 @@ class Scorer:
             tiles = [ImageOps.fit(ImageOps.exif_transpose(Image.open(file)), (_TILE, _TILE)) for file in photos]
             sheet.paste(self._strip(tiles), (0, top + 24))
             sheet.paste(self._strip(self._examiner(trigger)[1]), (0, top + 24 + _TILE))
-            folder = next(self._out.glob(f"runs/{trigger}-r{one['rank']}*{one['optimizer']}"))
+            folder = self._out / "runs" / one["name"]
             sheet.paste(Image.open(sorted(folder.glob("epoch-*.png"))[-1]), (0, top + 24 + 2 * _TILE))
         sheet.save(path, quality=88)
 
