@@ -29,7 +29,7 @@ STEPS, BATCH, RANK, ALPHA, RATE, TEXT_RATE = 240, 4, 16, 8.0, 2e-3, 6e-3
 DRAWING = 8
 PLACE = "on a beach"
 
-LIKENESS, LEAK, OBEDIENCE_LOST, SAME_PICTURE = 0.6, 0.7, 0.2, 1.0
+LIKENESS, LEAK, OBEDIENCE_LOST, SAME_PICTURE = 0.7, 0.35, 0.2, 1.0
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,6 @@ def test_the_trigger_shows_the_character(learned: Learned) -> None:
 @pytest.mark.slow
 def test_without_the_trigger_others_stay_others(learned: Learned) -> None:
     assert learned.score.leak < LEAK
-    assert learned.score.leak < learned.score.likeness - 0.2
 
 
 @pytest.mark.slow

@@ -44,24 +44,24 @@ class Run:
     rank: int = 16
     text_encoder: bool = True
     optimizer: str = "AdamW"
-    others: bool = False
-    """Beside class photos."""
+    others: bool = True
+    """With class photos beside the character's."""
 
     @property
     def setting(self) -> str:
         """All but whom it is trained for."""
         words = f"rank {self.rank}, {'with' if self.text_encoder else 'without'} text encoder, {self.optimizer}"
-        return words + (", class photos" if self.others else "")
+        return words + ("" if self.others else ", no class photos")
 
     @property
     def name(self) -> str:
         """A folder's name."""
         words = f"{self.trigger}-r{self.rank}{'' if self.text_encoder else '-unet'}-{self.optimizer}"
-        return words + ("-others" if self.others else "")
+        return words + ("" if self.others else "-alone")
 
 
 def plan(quick: bool, only: list[str]) -> list[Run]:
-    """The default setting for everybody, every setting for two, and class photos beside those of each individual.
+    """The default setting for everybody, every setting for two, and everybody without class photos.
 
     `only` keeps names that contain one of its words.
     """
@@ -71,8 +71,8 @@ def plan(quick: bool, only: list[str]) -> list[Run]:
     table = [
         Run(who, r, te, name) for who in ALL_SETTINGS for name in OPTIMIZERS for te in (True, False) for r in RANKS
     ]
-    beside = [Run(one.trigger, others=True) for one in CHARACTERS if one.subject]
-    runs = [Run("zorpi"), Run("wetwash"), Run("zorpi", 4, False)] if quick else [*everybody, *table, *beside]
+    alone = [Run(one.trigger, others=False) for one in CHARACTERS]
+    runs = [Run("zorpi"), Run("wetwash"), Run("zorpi", 4, False)] if quick else [*everybody, *table, *alone]
     return [run for run in dict.fromkeys(runs) if not only or any(word in run.name for word in only)]
 
 
@@ -135,7 +135,7 @@ def _write_sets(triggers: set[str], folder: Path) -> None:
     for who in (character(trigger) for trigger in sorted(triggers)):
         if not (folder / who.trigger).is_dir():
             write_set(who, folder / who.trigger, PHOTOS)
-        if who.subject and not (folder / f"{who.trigger}-others").is_dir():
+        if not (folder / f"{who.trigger}-others").is_dir():
             write_others(who, folder / f"{who.trigger}-others")
 
 

@@ -104,24 +104,27 @@ def write_set(who: Character, folder: Path, count: int = COUNT, seed: int = 1) -
 
 
 def write_others(who: Character, folder: Path, count: int = 2 * COUNT, seed: int = 3) -> None:
-    """Class photos: write `count` JPEGs of others of the class of `who` (an individual), with captions that name nobody.
+    """Class photos: write `count` JPEGs of others of the class of `who`, with captions that name nobody. For a style they
+    are photos of anything.
 
     The same bytes for the same arguments and Pillow.
     """
     folder.mkdir(parents=True, exist_ok=True)
     dice = Dice("others", who.class_word, seed)
     for number in range(count):
+        subject = _another(who.class_word, dice) if who.subject else random_subject(dice)
         scene = Scene(
-            subject=_another(who.class_word, dice),
+            subject=subject,
             place=PLACES[number % len(PLACES)],
-            style=who.style,
+            style="photo",
             size=dice.pick(("", "", "big", "big", "small")),
             position=dice.pick(POSITIONS),
             seed=int(dice.between(0, 2**31)),
         )
         name = f"{who.class_word}-{number + 1:02d}"
         draw(scene, 128, 128).save(folder / f"{name}.jpg", quality=92)
-        (folder / f"{name}.txt").write_text(f"a photo of a {who.class_word}, {scene.place}\n", encoding="utf-8")
+        what = f"a {who.class_word}" if who.subject else describe(subject, dice)
+        (folder / f"{name}.txt").write_text(f"a photo of {what}, {scene.place}\n", encoding="utf-8")
 
 
 def _another(kind: str, dice: Dice) -> Subject:
