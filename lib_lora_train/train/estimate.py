@@ -6,12 +6,13 @@ Memory, in bytes, while training:
     adapter      parameters x (4 weight + 4 gradient + the optimizer's state, see STATES)
     activations  batch x (latent pixels x PIXEL + SAMPLE) + parameters x 2 (their half precision copies)
     text         batch x chunks x TEXT, when the text encoder is trained
-    workspace    what a backward pass holds at once, see WORKSPACE
+    workspace    what a backward pass holds at once, see WORKSPACE, and what torch keeps beside what is in use, see HELD
     context      what the driver takes for any program, see CONTEXT
 
 PIXEL, SAMPLE and TEXT were counted on SD 1.5 itself: all that autograd keeps of one step of this trainer, in bf16 with
 norms in fp32 as on a card (tools/measure_memory.py counts again and compares with a card). They scale with the width
-of the U-Net. Attention is fused, so nothing grows with the square of the pixels. WORKSPACE and CONTEXT are allowances.
+of the U-Net. Attention is fused, so nothing grows with the square of the pixels. WORKSPACE and HELD were fitted to fifteen
+runs on an H200 (docs/jobs.md); CONTEXT is an allowance.
 
 Time: a forward pass of SD 1.5 takes PIXEL_FLOPS and ATTENTION_FLOPS (torch's own counter); a step takes three of them
 in all, four with checkpointing. Cards reach SHARE of what they promise: 0.25 by the guide's log (RTX 4080, 97 TFLOPS:
@@ -48,7 +49,8 @@ STATES: Mapping[str, float] = {
 PIXEL = {False: 318_500.0, True: 54_600.0}
 SAMPLE = {False: 7_730_000.0, True: 140_000.0}
 TEXT = {False: 36_800_000.0, True: 1_900_000.0}
-WORKSPACE = {False: 25_000.0, True: 50_000.0}
+WORKSPACE = {False: 33_000.0, True: 50_000.0}
+HELD = 0.2 * GB
 CONTEXT = 0.5 * GB
 VAE_PIXEL = 640 * 4.0
 """Bytes for a pixel of the picture while the VAE draws it: its widest layer and what goes in and out of it."""
@@ -170,7 +172,7 @@ def memory(config: TrainConfig, base: BaseFacts = SD15) -> Memory:
         kept += batch * chunks * TEXT[twice] * half
     weights = (base.unet + base.text + (base.vae if config.cache.latents == "off" else 0)) * size
     adapter = trained * (8.0 + STATES[config.optimizer.name])
-    workspace = batch * pixels * WORKSPACE[twice] * wider * half
+    workspace = HELD + batch * pixels * WORKSPACE[twice] * wider * half
     drawing = 0.0
     if config.samples.prompts and (config.samples.every_epochs or config.samples.every_steps):
         drawing = weights + adapter + base.vae * 4 + _largest_picture(config) * VAE_PIXEL + CONTEXT
