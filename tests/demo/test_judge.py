@@ -17,7 +17,7 @@ from lib_lora_train.demo.world.scene import Scene, draw, random_scene
 from tools.small_base.pictures import numbers
 
 FRESH = 120
-AT_LEAST = {"kind": 0.9, "colour": 0.7, "pattern": 0.8, "hat": 0.45, "place": 0.95, "style": 0.9, "count": 0.9}
+AT_LEAST = {"kind": 0.97, "colour": 0.8, "pattern": 0.9, "hat": 0.9, "place": 0.98, "style": 0.95, "count": 0.98}
 
 
 @cache
@@ -67,7 +67,7 @@ def test_held_out_characters_are_like_themselves_and_unlike_each_other() -> None
         inside = float(likeness(own[4:], own[:4]).mean())
         for other, others in looks.items():
             if other != name:
-                assert inside - float(likeness(others, own[:4]).mean()) > 0.3, (name, other)
+                assert inside - float(likeness(others, own[:4]).mean()) > 0.6, (name, other)
 
 
 def test_held_out_styles_are_known_to_it() -> None:

@@ -10,7 +10,15 @@ import pytest
 from PIL import Image
 
 from lib_lora_train.demo.world.captions import caption, describe
-from lib_lora_train.demo.world.characters import CHARACTERS, COUNT, FAMILIAR_PLACES, Character, scenes, write_set
+from lib_lora_train.demo.world.characters import (
+    CHARACTERS,
+    COUNT,
+    FAMILIAR_PLACES,
+    Character,
+    scenes,
+    write_others,
+    write_set,
+)
 from lib_lora_train.demo.world.dice import Dice
 from lib_lora_train.demo.world.labels import LABELS
 from lib_lora_train.demo.world.places import PLACES
@@ -168,3 +176,15 @@ def test_who_is_held_out() -> None:
         if who.subject:
             new = {who.subject.pattern, who.subject.hat} & {*HELD_OUT_PATTERNS, *HELD_OUT_HATS}
             assert new or who.subject.tips, "each has a part that the base has never seen"
+
+
+@pytest.mark.parametrize("who", BY_NAME)
+def test_class_photos_name_nobody_and_are_the_same_bytes(who: Character, tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        write_others(who, tmp_path / name, count=6)
+    one, two = ({file.name: file.read_bytes() for file in (tmp_path / name).iterdir()} for name in ("one", "two"))
+    assert one == two and len(one) == 12
+    captions = [data.decode() for name, data in one.items() if name.endswith(".txt")]
+    assert all(who.trigger not in text for text in captions)
+    if who.subject:
+        assert all(text.startswith(f"a photo of a {who.class_word}, ") for text in captions)

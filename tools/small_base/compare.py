@@ -114,14 +114,19 @@ def main(given: list[str]) -> int:
     for run in trained:
         file = out / "runs" / run.name / "score.json"
         if not file.exists():
-            found = asdict(run) | {"name": run.name, "setting": run.setting} | scorer.score(run.trigger, file.parent)
+            found = (
+                asdict(run)
+                | {"name": run.name, "setting": run.setting, "device": scorer.device}
+                | scorer.score(run.trigger, file.parent)
+            )
             file.write_text(json.dumps(found, indent=1) + "\n", "utf-8")
         results.append(json.loads(file.read_text("utf-8")))
         last = results[-1]["epochs"][-1]
         words = " ".join(f"{name} {last[name]:.2f}" for name in ("likeness", "leak", "obedience"))
         print(f"{time.monotonic() - began:5.0f} s  {len(results)}/{len(runs)}  {run.name}: {words}", flush=True)
     results.sort(key=lambda one: [run.name for run in runs].index(one["name"]))
-    everything = {"base": base, "steps": options.steps, "rate": options.rate, "runs": results}
+    pictures = 12 * options.seeds
+    everything = {"base": base, "steps": options.steps, "rate": options.rate, "pictures": pictures, "runs": results}
     (out / "results.json").write_text(json.dumps(everything, indent=1) + "\n", "utf-8")
     write_report(everything, options.table or out / "results.md")
     scorer.sheet(results, out / "sheet.jpg")

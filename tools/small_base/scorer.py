@@ -25,6 +25,7 @@ class Scorer:
 
     def __init__(self, options: argparse.Namespace, out: Path) -> None:
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.device = torch.cuda.get_device_name() + " (bf16)" if device.type == "cuda" else "a processor (fp32)"
         self._painter = Painter(options.base or BASE, device)
         self._judge = Judge(options.judge or JUDGE, device)
         self._seeds, self._steps, self._out = range(1, options.seeds + 1), options.sampling, out
