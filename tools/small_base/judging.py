@@ -12,7 +12,7 @@ from lib_lora_train.demo.judge import JudgeNetwork
 from lib_lora_train.demo.world.labels import LABELS
 from tools.small_base.autoencoder import to_float, warm_cosine
 
-PICTURES_EACH = 4
+_PICTURES_EACH = 4
 _TEMPERATURE = 0.1
 
 
@@ -27,19 +27,19 @@ def train_judge(pixels: Tensor, washed: Tensor, labels: Tensor, steps: int, indi
     network = JudgeNetwork().to(device)
     optimizer = torch.optim.AdamW(network.parameters(), lr=1.0, weight_decay=2e-2)
     chance = torch.Generator(device).manual_seed(5)
-    count = len(pixels) // PICTURES_EACH
+    count = len(pixels) // _PICTURES_EACH
     began = time.monotonic()
     for step in range(steps):
         for group in optimizer.param_groups:
             group["lr"] = 2e-3 * warm_cosine(step, steps)
         who = torch.randint(count, (individuals,), generator=chance, device=device)
-        chosen = (who[:, None] * PICTURES_EACH + torch.arange(PICTURES_EACH, device=device)).flatten()
+        chosen = (who[:, None] * _PICTURES_EACH + torch.arange(_PICTURES_EACH, device=device)).flatten()
         half = torch.rand(len(chosen), 1, 1, 1, generator=chance, device=device) < 0.5
         images = changed(to_float(torch.where(half, washed[chosen], pixels[chosen])), chance)
         with torch.autocast(device.type, torch.bfloat16, enabled=pixels.is_cuda):
             scores, looks = network(images)
         named = sum(F.cross_entropy(scores[name].float(), labels[chosen, at]) for at, name in enumerate(LABELS))
-        loss = named + contrast(looks.float(), who.repeat_interleave(PICTURES_EACH))
+        loss = named + contrast(looks.float(), who.repeat_interleave(_PICTURES_EACH))
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()
