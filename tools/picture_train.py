@@ -52,7 +52,7 @@ learning_rate = 0.001
 steps = 96
 batch_size = 4
 [samples]
-prompts = ["a photo of [trigger], in the snow --w 128 --h 128 --s 12 --l 5 --d 1 --ss dpmpp_2m"]
+prompts = ["a photo of [trigger], in the snow --w 128 --h 128 --s 12 --l 5 --d 4 --ss dpmpp_2m"]
 """
 
 
