@@ -25,3 +25,10 @@ def preload(parser: argparse.ArgumentParser) -> None:
         default=None,
         help="another folder that the Train tab may read photos and files from; may be repeated",
     )
+    parser.add_argument(
+        "--lora-loop-host-name",
+        metavar="NAME",
+        action="append",
+        default=None,
+        help="a name under which the page is opened over plain http, such as sd.example.org, or through a proxy that changes the host name; may be repeated",
+    )

@@ -11,7 +11,12 @@ from typing import Any, NoReturn
 import pytest
 
 REQUIRED = "LORA_LOOP_BROWSER_TESTS"
-ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-sync"]
+REBOUND = "rebound.example"
+"""A name that the browser takes for this machine's, as after DNS rebinding."""
+ARGUMENTS = [
+    *("--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-sync"),
+    f"--host-resolver-rules=MAP {REBOUND} 127.0.0.1",
+]
 
 
 def missing(sentence: str) -> NoReturn:

@@ -13,6 +13,8 @@ from typing import Any
 from lib_lora_train.environment.errors import TrainerEnvironmentError
 from lib_lora_train.errors import LoraLoopError
 from lib_lora_train.keywords.catalogue import CHECKPOINT, Catalogue, Entry
+from lib_lora_train.ui.guard import Guard
+from lib_lora_train.ui.origin import Rule
 
 PORT = 7870
 ROOT = Path(__file__).resolve().parents[2]
@@ -32,6 +34,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--listen", metavar="ADDRESS", default="127.0.0.1", help="such as 0.0.0.0 for the whole network"
     )
     parser.add_argument("--password", metavar="NAME:WORD", help="ask for it before anything is shown")
+    parser.add_argument(
+        "--host-name",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="a name under which the page is opened over plain http, such as lora.example.org, or through a proxy that changes the host name",
+    )
     parser.add_argument("--allow-remote", action="store_true", help="let everyone who reaches the page train")
     parser.add_argument(
         "--models",
@@ -67,6 +76,8 @@ def run(options: argparse.Namespace) -> int:
     host: Any = importlib.import_module("lib_lora_train.host")
     alone = Alone(options)
     host.find = lambda: alone
+    names = frozenset(name.lower() for name in options.host_name)
+    _guard(gradio, Rule(names, any_name=password is not None))
     page = _page(gradio)
     page.queue()
     page.launch(
@@ -80,6 +91,18 @@ def run(options: argparse.Namespace) -> int:
     print(f"The page is at http://{options.listen}:{options.port}. Ctrl+C ends it; what trains goes on.", flush=True)
     page.block_thread()
     return 0
+
+
+def _guard(gradio: Any, rule: Rule) -> None:
+    """Put the guard around every server that gradio makes. After `launch` it would be too late: the server runs then."""
+    create = gradio.routes.App.create_app
+
+    def guarded(*given: Any, **named: Any) -> Any:
+        app = create(*given, **named)
+        app.add_middleware(Guard, rule=rule)  # the last that is added is the outermost
+        return app
+
+    gradio.routes.App.create_app = staticmethod(guarded)
 
 
 def _page(gradio: Any) -> Any:
@@ -135,6 +158,8 @@ class Alone:
             "lora_loop_home": str(self.given.home),
             "lora_loop_allow_remote": self.given.allow_remote,
             "lora_loop_photos": [str(one) for one in self.given.photos],
+            "lora_loop_host_name": self.given.host_name,
+            "server_name": self.given.listen,
         }.get(name, default)
 
     def render(self, fields: Any) -> Any:

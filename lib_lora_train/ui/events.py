@@ -1,4 +1,4 @@
-"""Listening to gradio's events the same way in its third and fourth generation."""
+"""Listening to gradio's events the same way in its third and fourth generation, and only to those of the page itself."""
 
 from __future__ import annotations
 
@@ -6,7 +6,12 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import gradio as gr  # type: ignore[import-not-found]  # the WebUI's
+from starlette.requests import HTTPConnection  # type: ignore[import-not-found]  # comes with gradio
 
+from lib_lora_train import host
+from lib_lora_train.ui import origin
+
+HOST_NAME_FLAG = "--lora-loop-host-name"
 SCRIPT_ARGUMENT = "_js" if int(gr.__version__.split(".")[0]) < 4 else "js"
 
 
@@ -19,10 +24,43 @@ def listen(
 ) -> Any:
     """`event(work)`, beside the queue, so that it answers while images are being made. `script` runs in the page first.
 
+    Every event of ours is made here: `work` is carried out for the page itself only, see `guarded`.
+
     Returns the dependency, whose `then` is an event again.
     """
     scripted = {} if script is None else {SCRIPT_ARGUMENT: script}
-    return event(work, inputs=list(inputs), outputs=list(outputs), queue=False, show_progress="hidden", **scripted)
+    answer = None if work is None else guarded(work)
+    return event(answer, inputs=list(inputs), outputs=list(outputs), queue=False, show_progress="hidden", **scripted)
+
+
+def guarded(work: Callable[..., Any]) -> Callable[..., Any]:
+    """`work` for requests that the page itself sends; others get an error and nothing is done.
+
+    The server is the WebUI's, and any web page that a person visits can send its events: see `origin`.
+    """
+
+    def answer(request: gr.Request, *values: Any) -> Any:
+        refused = refusal(request)
+        if refused:
+            raise gr.Error(refused)
+        return work(*values)
+
+    answer.__name__ = getattr(work, "__name__", answer.__name__)
+    return answer
+
+
+def refusal(request: Any) -> str:
+    """Why an event is not carried out, "" when it is.
+
+    An event's body may hold a made-up `request`, which gradio hands on: only the server's own object counts.
+    """
+    real = getattr(request, "request", None)
+    webui = host.find()
+    names: list[str] = [*(webui.flag("lora_loop_host_name") or ()), webui.flag("server_name") or ""]
+    rule = origin.Rule(
+        frozenset(name.lower() for name in names if name), bool(request and request.username), HOST_NAME_FLAG
+    )
+    return rule.refusal(real.headers if isinstance(real, HTTPConnection) else {})
 
 
 def transient(component: Any) -> Any:
