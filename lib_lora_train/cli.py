@@ -10,6 +10,7 @@ import importlib
 import os
 import sys
 import traceback
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -123,6 +124,8 @@ def _run(arguments: list[str]) -> int:
         parser.print_help(sys.stderr)
         return 2
     command = commands[parser.parse_args(arguments[:1]).command]
+    # Pillow's, about large pictures: `files.images` has a limit and a sentence of its own
+    warnings.filterwarnings("ignore", message=r"Image size \(\d+ pixels\) exceeds limit")
     module = importlib.import_module(command.module)
     options_parser = argparse.ArgumentParser(prog=f"{PROGRAM} {command.name}", description=command.help)
     module.add_arguments(options_parser)

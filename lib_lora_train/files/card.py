@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import Any, cast
 
+from lib_lora_train.files.reading import read_text
+
 SD_VERSIONS = {"sd1": "SD1", "sd2": "SD2", "sdxl": "SDXL"}
 COMPANIONS = (
     ".json",
@@ -36,8 +38,8 @@ def fields(family: str, trigger: str, weight: float, description: str = "", note
 def read(lora: Path) -> dict[str, Any]:
     """The card beside a LoRA file, or an empty one; a broken card counts as none."""
     try:
-        values: Any = json.loads(lora.with_suffix(".json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        values: Any = json.loads(read_text(lora.with_suffix(".json")))
+    except (OSError, ValueError, RecursionError):
         return {}
     return cast("dict[str, Any]", values) if isinstance(values, dict) else {}
 

@@ -17,7 +17,7 @@ from typing import IO, Any
 from PIL import Image, ImageColor, UnidentifiedImageError
 
 from lib_lora_train.files.errors import FilesError
-from lib_lora_train.files.reading import read_bytes
+from lib_lora_train.files.reading import MOST_PHOTO, NotPlainFile, opened, read_bytes
 
 _SUFFIXES = ".avif .bmp .dib .gif .heic .heif .jfif .jp2 .jpe .jpeg .jpg .jxl .pbm .pgm .png .pnm .ppm .qoi .tga .tif .tiff .webp"
 SUFFIXES = frozenset(_SUFFIXES.split())
@@ -77,7 +77,7 @@ def decode(source: Path | bytes, background: tuple[int, int, int] = (255, 255, 2
 
     Raises ImageError for anything that does not decode to its last byte.
     """
-    data = source if isinstance(source, bytes) else read_bytes(source)
+    data = source if isinstance(source, bytes) else _bytes(source)
     with _reasons(), _open(io.BytesIO(data)) as image:
         turn = 1 if image.format == "TIFF" else _orientation(image)  # Pillow itself turns TIFF, and only TIFF
         image.load()
@@ -89,7 +89,7 @@ def thumbnail(source: Path, side: int, background: tuple[int, int, int] = (255, 
 
     Raises ImageError, OSError, DiskError.
     """
-    with _reasons(), _open(io.BytesIO(read_bytes(source))) as image:
+    with _reasons(), _open(io.BytesIO(_bytes(source))) as image:
         turn = 1 if image.format == "TIFF" else _orientation(image)
         image.draft("RGB", (side, side))
         image.load()
@@ -123,8 +123,21 @@ def _stream(source: Path | bytes) -> Generator[IO[bytes], None, None]:
     if isinstance(source, bytes):
         yield io.BytesIO(source)
     else:
-        with source.open("rb") as stream:
+        with _whole_file(), opened(source, MOST_PHOTO) as stream:
             yield stream
+
+
+def _bytes(source: Path) -> bytes:
+    with _whole_file():
+        return read_bytes(source, MOST_PHOTO)
+
+
+@contextlib.contextmanager
+def _whole_file() -> Generator[None, None, None]:
+    try:
+        yield
+    except NotPlainFile as error:
+        raise ImageError(f"{error.strerror}.") from error
 
 
 @contextlib.contextmanager

@@ -7,13 +7,13 @@ names to dtype, shape and byte range, then the bytes. Ranges lie end to end and 
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
 from lib_lora_train.files.errors import FilesError
+from lib_lora_train.files.reading import opened, plain_size
 
 MAX_HEADER_BYTES = 100_000_000
 DTYPE_BITS: Mapping[str, int] = {
@@ -75,8 +75,8 @@ def read_header(path: Path) -> TensorHeader:
     Raises TensorFileError when the file is missing, unreadable, incomplete, damaged or something else.
     """
     try:
-        size = path.stat().st_size
-        with path.open("rb") as stream:
+        size = plain_size(path)
+        with opened(path) as stream:
             start = stream.read(64)
             stream.seek(8)
             length = int.from_bytes(start[:8], "little")
@@ -119,7 +119,7 @@ def _check_start(path: Path, start: bytes, length: int, size: int) -> None:
 def _parse(path: Path, text: bytes, data_start: int, size: int) -> TensorHeader:
     damaged = f"{path.name} is damaged: its header"
     try:
-        raw: Any = json.loads(text, object_pairs_hook=_no_duplicates)
+        raw: Any = json.loads(text, object_pairs_hook=_no_duplicates, parse_int=_whole_number)
     except (ValueError, RecursionError) as error:
         raise TensorFileError(f"{damaged} is not readable JSON ({str(error)[:80]}); {_AGAIN}.") from error
     if not isinstance(raw, dict):
@@ -144,6 +144,25 @@ def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return table
 
 
+def _whole_number(digits: str) -> int:
+    """A number of any file that there is; longer ones take Python hours."""
+    if len(digits) > 20:
+        raise ValueError("a number is far too large")
+    return int(digits)
+
+
+def _bytes_of(shape: Sequence[int], bits: int, most: int) -> int:
+    """The bytes that a tensor fills, or some number above `most`: the true one may be astronomic."""
+    if 0 in shape:
+        return 0
+    count = 1
+    for size in shape:
+        count *= size
+        if count * bits > (most + 1) * 8:
+            break
+    return (count * bits + 7) // 8
+
+
 def _entry(wrong: str, value: Any, data_start: int) -> TensorEntry:
     try:
         dtype, raw_shape, (start, end) = value["dtype"], value["shape"], value["data_offsets"]
@@ -156,7 +175,7 @@ def _entry(wrong: str, value: Any, data_start: int) -> TensorEntry:
     bits = DTYPE_BITS.get(dtype) if isinstance(dtype, str) else None
     if bits is None:
         raise TensorFileError(f"{wrong}: number format {dtype!r} is not known; choose a file in fp16 or fp32.")
-    if (math.prod(shape) * bits + 7) // 8 != end - start:
+    if _bytes_of(shape, bits, end - start) != end - start:
         raise TensorFileError(f"{wrong}: shape and byte range disagree; {_AGAIN}.")
     return TensorEntry(dtype, tuple(shape), data_start + start, data_start + end)
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from lib_lora_train.files import atomic, card
+from lib_lora_train.files.reading import MOST_NOTES, read_text
 from lib_lora_train.files.roots import safe_name
 from lib_lora_train.grid.discover import SUFFIX, Epoch, Run
 from lib_lora_train.grid.errors import GridError
@@ -74,7 +75,7 @@ def undo(archive: Path) -> list[Path]:
     """Put back what `keep` moved; returns the files that are back. Raises GridError when a place is taken by now."""
     path = archive / UNDO
     try:
-        values: Any = json.loads(path.read_text(encoding="utf-8"))
+        values: Any = json.loads(read_text(path))
         moves = [(Path(source), Path(goal)) for source, goal in values["moves"]]
         kept, before, drawn = Path(values["kept"]), values["card"], bool(values["preview"])
     except FileNotFoundError:
@@ -105,7 +106,7 @@ def undo(archive: Path) -> list[Path]:
 def picture_of(folder: Path, epoch: Epoch, weight: float) -> Path | None:
     """The first picture of that epoch and weight in the grid that lies in `folder`; None without one."""
     try:
-        rows: Any = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))["cells"]
+        rows: Any = json.loads(read_text(folder / "manifest.json", MOST_NOTES))["cells"]
         keys = [str(row["key"]) for row in rows if row["lora"] == epoch.name and row["weight"] == weight]
     except (OSError, ValueError, KeyError, TypeError):
         return None

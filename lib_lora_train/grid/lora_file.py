@@ -10,6 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from lib_lora_train.files.errors import FilesError
+from lib_lora_train.files.reading import opened
 from lib_lora_train.files.safetensors_header import TensorHeader, read_header
 
 _BLOCK = 4 << 20
@@ -114,7 +115,7 @@ def _hash_of(path: Path, _stamp: tuple[int, ...]) -> str:
     header = read_header(path)
     table = [(name, entry.dtype, entry.shape) for name, entry in header.tensors.items()]
     digest = hashlib.sha256(json.dumps(table).encode())
-    with path.open("rb", buffering=0) as stream:
+    with opened(path, buffering=0) as stream:
         stream.seek(min((entry.start for entry in header.tensors.values()), default=0))
         while block := stream.read(_BLOCK):
             digest.update(block)

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from lib_lora_train.files import atomic
+from lib_lora_train.files.reading import MOST_NOTES, content
 from lib_lora_train.grid.plan import CONTROL, Cell, Plan
 
 VERSION = 1
@@ -167,7 +168,7 @@ def _harmless(value: Any) -> Any:
 def _journal(path: Path) -> list[Done]:
     """The journal's lines; torn and foreign ones are left out, and no path leads out of the folder of pictures."""
     try:
-        lines = path.read_bytes().splitlines()
+        lines = content(path, MOST_NOTES).splitlines()
     except OSError:
         return []
     found: list[Done] = []

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
+from lib_lora_train.files.reading import MOST_NOTES, opened
 from lib_lora_train.grid.discover import Epoch
 
 LOSS_KEYS = ("ss_lora_loop_loss", "ss_loss", "loss")
@@ -59,11 +60,11 @@ def _diary(path: Path) -> tuple[dict[int, float], dict[int, float]]:
 
 def _events(path: Path) -> Iterator[dict[str, Any]]:
     try:
-        with path.open(encoding="utf-8", errors="replace") as stream:
+        with opened(path, MOST_NOTES) as stream:
             for line in stream:
                 try:
                     event: Any = json.loads(line)
-                except ValueError:  # torn by a kill
+                except (ValueError, RecursionError):  # torn by a kill
                     continue
                 if isinstance(event, dict):
                     yield cast("dict[str, Any]", event)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lib_lora_train.files import images
+from lib_lora_train.files.reading import MOST_NOTES, read_text
 from lib_lora_train.files.roots import safe_name
 from lib_lora_train.grid import discover, plan, prompts
 from lib_lora_train.grid.discover import Run
@@ -89,7 +90,7 @@ def _seed(host: WebUI, p: Any, folder: Path) -> int:
     if given not in (-1, "-1", "", None):
         return int(given)
     try:
-        return int(json.loads((folder / "manifest.json").read_text(encoding="utf-8"))["cells"][0]["seed"])
+        return int(json.loads(read_text(folder / "manifest.json", MOST_NOTES))["cells"][0]["seed"])
     except (OSError, ValueError, KeyError, IndexError, TypeError):
         return host.fixed_seed(-1)
 

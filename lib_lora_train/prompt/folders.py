@@ -69,7 +69,9 @@ def scan(root: Path, roots: list[Path], limits: Limits) -> Folder:
 def _file(found: Folder, entry: os.DirEntry[str], prefix: str) -> None:
     stem, dot, suffix = entry.name.rpartition(".")
     suffix = (dot + suffix).lower() if stem else ""
-    if suffix == ".txt":
+    if (suffix == ".txt" or suffix in SUFFIXES) and not entry.is_file():
+        found.notes.append(f"'{prefix}{entry.name}' is a pipe, a device or gone, not a file; it is left out.")
+    elif suffix == ".txt":
         found.texts[prefix + stem] = entry.path
     elif suffix in SUFFIXES:
         found.tables.append((prefix, Path(entry.path)))

@@ -13,10 +13,10 @@ from array import array
 from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
-from io import FileIO
 from pathlib import Path
 from typing import IO, Protocol
 
+from lib_lora_train.files.reading import opened
 from lib_lora_train.prompt.errors import WildcardFileError
 from lib_lora_train.prompt.limits import Limits
 from lib_lora_train.prompt.stream import running
@@ -87,7 +87,7 @@ class FileValues:
         self.size = 0
         self.cumulative: Sequence[int] | None = None
         sums: array[int] | None = None
-        with path.open("rb") as stream:
+        with opened(path) as stream:
             for offset, data in _blocks(stream):
                 count, weights = self.measure(data, offset)
                 if sums is None and weights is not None:  # the first weight in the file: from here on each line counts
@@ -140,7 +140,7 @@ class FileValues:
         place = index - self.before[block]
         entries = self.blocks.get(block)
         if entries is None:
-            with self.path.open("rb") as stream:
+            with opened(self.path) as stream:
                 stream.seek(self.offsets[block])
                 offset, data = next(_blocks(stream), (0, b""))
             if block not in self.irregular:
@@ -157,7 +157,7 @@ class FileValues:
 
     def all(self) -> Iterator[str]:
         """Every value in order, a block at a time."""
-        with self.path.open("rb") as stream:
+        with opened(self.path) as stream:
             for offset, data in _blocks(stream):
                 yield from (text for _, text in self.parse(data, offset))
 
@@ -178,7 +178,7 @@ def read_values(path: str | Path, encoding: str, limits: Limits) -> Values:
     """
     path = str(path)
     name = path.rpartition(os.sep)[2]
-    with FileIO(path) as stream:  # no buffer: nearly all files are read with one call
+    with opened(path, buffering=0) as stream:  # no buffer: nearly all files are read with one call
         size = os.fstat(stream.fileno()).st_size
         if size > limits.file_bytes:
             raise WildcardFileError(
@@ -186,7 +186,7 @@ def read_values(path: str | Path, encoding: str, limits: Limits) -> Values:
             )
         head = stream.read(2) if size > IN_MEMORY_BYTES else b""
         if not head or head in _MARKS:
-            return MemoryValues(entries_of(decode(head + stream.readall(), encoding, name, 0), name))
+            return MemoryValues(entries_of(decode(head + stream.read(), encoding, name, 0), name))
     return FileValues(Path(path), encoding, limits)
 
 

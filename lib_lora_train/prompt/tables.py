@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, cast
 
+from lib_lora_train.files.reading import content, plain_size
 from lib_lora_train.prompt.errors import WildcardFileError
 from lib_lora_train.prompt.limits import Limits
 from lib_lora_train.prompt.lines import Entry, decode, entry_of
@@ -35,12 +36,12 @@ def read_table(path: Path, encoding: str, limits: Limits, note: Note) -> dict[st
 
     Raises WildcardFileError when the file is broken, too large, too deep or holds tags; `note` is told of double keys.
     """
-    size = path.stat().st_size
+    size = plain_size(path)
     if size > limits.table_bytes:
         raise WildcardFileError(
             f"{path.name} has {size:,} bytes, more than the limit of {limits.table_bytes:,} for tables; use a .txt file."
         )
-    text = decode(path.read_bytes(), encoding, path.name, 0)
+    text = decode(content(path, limits.table_bytes), encoding, path.name, 0)
     value = _json(text, path.name, note) if path.suffix.lower() == ".json" else _yaml(text, path.name, limits, note)
     return _collections(value, path, limits, note)
 

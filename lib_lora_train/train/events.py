@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
+from lib_lora_train.files.reading import NotPlainFile, opened
 from lib_lora_train.train.options import is_table
 
 KINDS = ("state", "progress", "step", "sample", "saved", "warning", "error")
@@ -69,9 +70,12 @@ def read_events(path: Path, offset: int = 0, most: int = -1) -> tuple[list[dict[
     """
     if not path.exists():
         return [], offset
-    with path.open("rb") as stream:
-        stream.seek(offset)
-        data = stream.read(most)
+    try:
+        with opened(path) as stream:
+            stream.seek(offset)
+            data = stream.read(most)
+    except NotPlainFile:
+        return [], offset
     end = data.rfind(b"\n") + 1
     if not end and len(data) == most:
         return [], offset + most

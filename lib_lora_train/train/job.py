@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from lib_lora_train.files import atomic, locks
+from lib_lora_train.files.reading import NotPlainFile, read_text
 from lib_lora_train.train import config as configs
 from lib_lora_train.train.errors import StateError
 from lib_lora_train.train.options import is_table
@@ -91,11 +92,11 @@ class Job:
     def read(self) -> dict[str, Any]:
         """The checked content of `job.json`. Raises StateError when it is missing, broken or from a newer version."""
         try:
-            if self.file.stat().st_size > MOST_BYTES:
-                raise StateError(f"{self.file} is not a job of this program: it is far too long.")
-            values: Any = json.loads(self.file.read_text(encoding="utf-8"))
+            values: Any = json.loads(read_text(self.file, MOST_BYTES))
         except FileNotFoundError:
             raise StateError(f"{self.folder} is not a job folder: there is no job.json in it.") from None
+        except NotPlainFile as error:
+            raise StateError(f"{self.file} is not a job of this program: {error.strerror}.") from error
         except (ValueError, OSError, RecursionError) as error:
             raise StateError(f"{self.file} cannot be read ({error}); start the run anew with its config.") from error
         if not is_table(values) or not is_table(values.get("config")):

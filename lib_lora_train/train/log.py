@@ -7,6 +7,8 @@ import os
 import re
 from pathlib import Path
 
+from lib_lora_train.files.reading import opened
+
 MOST_BYTES = 8_000_000
 """A longer log is cut: its last half becomes `log.1.txt`, in place of the one before."""
 TAIL_BYTES = 64_000
@@ -32,7 +34,7 @@ def tail(path: Path, most: int = TAIL_BYTES) -> str:
     line that a progress bar drew over and over, what was drawn last. Empty without a log.
     """
     try:
-        with path.open("rb") as stream:
+        with opened(path) as stream:
             size = stream.seek(0, os.SEEK_END)
             # A progress bar hides most of what it wrote, so more is read than is shown.
             stream.seek(max(0, size - 4 * most))

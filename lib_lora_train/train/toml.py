@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from lib_lora_train.files.reading import read_text
 from lib_lora_train.train.errors import ConfigError
 from lib_lora_train.train.options import is_table
 
@@ -17,7 +18,7 @@ from lib_lora_train.train.options import is_table
 def read(path: Path) -> dict[str, Any]:
     """The nested values of a TOML file. Raises ConfigError with the line when it cannot be read."""
     try:
-        return parse(path.read_text(encoding="utf-8-sig"))
+        return parse(read_text(path, encoding="utf-8-sig"))
     except FileNotFoundError:
         raise ConfigError(f"There is no config file {path}.") from None
     except (ValueError, OSError) as error:

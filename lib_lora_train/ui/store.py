@@ -16,6 +16,7 @@ from pathlib import Path
 
 from lib_lora_train.files.atomic import disk_errors, fsync_folder, write_text
 from lib_lora_train.files.errors import FilesError, OutsideRoot
+from lib_lora_train.files.reading import plain_size, read_text
 from lib_lora_train.files.roots import Root, safe_name
 from lib_lora_train.ui.errors import NotAllowed, PageError
 
@@ -40,11 +41,11 @@ class Store:
         path = self._path(name)
         try:
             stamp = _stamp(path)
-            if path.stat().st_size > MAX_TEXT:
+            if plain_size(path) > MAX_TEXT:
                 raise PageError(
                     f"'{name}' is larger than {MAX_TEXT // 1024} kB; edit it with a text editor, the list shows the change at once."
                 )
-            return path.read_text("utf-8-sig"), stamp
+            return read_text(path, encoding="utf-8-sig"), stamp
         except UnicodeDecodeError as error:
             raise PageError(f"'{name}' is not UTF-8 text; save it as UTF-8 with a text editor first.") from error
         except OSError as error:

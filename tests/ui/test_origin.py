@@ -147,7 +147,9 @@ def test_the_page_is_not_put_into_a_foreign_frame() -> None:
     assert body["body"] == b"page"
 
 
-@pytest.mark.parametrize("where", ["http://evil.example/", "//evil.example/", "\\\\evil.example", "javascript:alert(1)"])
+@pytest.mark.parametrize(
+    "where", ["http://evil.example/", "//evil.example/", "\\\\evil.example", "javascript:alert(1)"]
+)
 def test_s5_no_answer_leads_to_another_address(where: str) -> None:
     start, *rest = answered(request(OWN["a browser on this machine"]), page(302, location=where))
     assert start["status"] == 403

@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
+from lib_lora_train.files.reading import read_text
 from lib_lora_train.files.safetensors_header import TensorHeader
 from lib_lora_train.train.base import folder, sd1_config
 from lib_lora_train.train.base.header import PICKLES, QUANTISED, header_of, number_format
@@ -93,7 +94,7 @@ def _prediction(path: Path, header: TensorHeader) -> tuple[str, bool]:
 
 def _yaml_says_v(path: Path) -> bool:
     try:
-        text = path.with_suffix(".yaml").read_text(encoding="utf-8", errors="replace")
+        text = read_text(path.with_suffix(".yaml"), errors="replace")
     except OSError:
         return False
     return any(

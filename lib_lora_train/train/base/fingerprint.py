@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
+from lib_lora_train.files.reading import opened
 from lib_lora_train.train.base.info import BaseHashes
 from lib_lora_train.train.errors import BaseError
 
@@ -45,13 +46,13 @@ def change_since(path: Path, before: BaseHashes) -> str:
 
 def _sha256(path: Path) -> str:
     digest = hashlib.sha256()
-    with path.open("rb", buffering=0) as stream:
+    with opened(path, buffering=0) as stream:
         while block := stream.read(_BLOCK):
             digest.update(block)
     return digest.hexdigest()
 
 
 def _legacy(path: Path) -> str:
-    with path.open("rb") as stream:
+    with opened(path) as stream:
         stream.seek(_LEGACY_START)
         return hashlib.sha256(stream.read(_LEGACY_LENGTH)).hexdigest()[:8]

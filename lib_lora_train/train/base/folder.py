@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, cast
 
+from lib_lora_train.files.reading import read_text
 from lib_lora_train.train.base.header import header_of, number_format
 from lib_lora_train.train.base.info import PARTS, BaseInfo
 from lib_lora_train.train.errors import BaseError
@@ -72,7 +73,7 @@ def read_json(path: Path, needed: bool = True) -> dict[str, Any]:
     if not needed and not path.is_file():
         return {}
     try:
-        value: Any = json.loads(path.read_text(encoding="utf-8"))
+        value: Any = json.loads(read_text(path))
     except (OSError, ValueError, RecursionError) as error:
         raise BaseError(
             f"{path.parent.name}/{path.name} in {path.parent.parent} cannot be read ({str(error)[:80]}); copy or download the folder again."

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
+from lib_lora_train.files.reading import read_text
 from lib_lora_train.train.base.info import Shapes
 from lib_lora_train.train.base.signatures import TEXT_PREFIXES, UNET_PREFIX, VAE_PREFIX
 from lib_lora_train.train.errors import BaseError
@@ -131,7 +132,7 @@ def _stated(path: Path, metadata: Mapping[str, str]) -> dict[str, dict[str, Any]
     try:
         stated: Any = json.loads(metadata[CONFIG_KEY]) if CONFIG_KEY in metadata else None
         if stated is None and sibling.is_file():
-            notes: Any = json.loads(sibling.read_text(encoding="utf-8"))
+            notes: Any = json.loads(read_text(sibling))
             stated = cast("dict[str, Any]", notes).get(CONFIG_KEY) if isinstance(notes, dict) else None
     except (OSError, ValueError, RecursionError):
         return {}  # somebody else's notes: not ours to complain about

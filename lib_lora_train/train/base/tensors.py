@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from lib_lora_train.files.reading import opened
 from lib_lora_train.files.safetensors_header import TensorEntry, TensorHeader
 from lib_lora_train.train.base.header import PICKLES, header_of
 from lib_lora_train.train.base.names import Candidates
@@ -55,7 +56,7 @@ class TensorFile:
             yield from ((name, self.loaded[name]) for name, _ in ordered)
             return
         try:
-            with self.path.open("rb", buffering=0) as stream:
+            with opened(self.path, buffering=0) as stream:
                 for name, entry in ordered:
                     yield name, self._tensor(stream, name, entry)
         except OSError as error:

@@ -17,7 +17,7 @@ from typing import Any, cast
 
 from lib_lora_train.errors import LoraLoopError
 from lib_lora_train.files import atomic, locks
-from lib_lora_train.files.reading import read_bytes
+from lib_lora_train.files.reading import MOST_TEXT, content, read_bytes
 from lib_lora_train.train.base import clip_count
 from lib_lora_train.train.dataset import caption_files
 from lib_lora_train.train.dataset.caption_edit import Edit
@@ -83,7 +83,7 @@ def _row(folder: Folder, picture: str, config: DatasetConfig, trigger: str) -> R
     found = caption_files.find(folder, picture)
     file = found if found and found.lower().endswith(".txt") else f"{PurePosixPath(picture).stem}.txt"
     try:
-        data = read_bytes(folder.path / found) if found else None
+        data = read_bytes(folder.path / found, MOST_TEXT) if found else None
     except OSError as error:
         raise DatasetError(f"The caption {folder.name_of(found or file)} cannot be read: {error.strerror}.") from error
     caption = caption_files.decoded(data) if data is not None else None
@@ -201,7 +201,7 @@ def _require(row: Row) -> None:
         raise DatasetError(f"{row.name} is a link; put the caption itself there, then change it.")
     if not row.photo.path.is_file() or row.file.suffix.lower() != ".txt":
         raise DatasetError(f"The photo {row.photo.name} is gone; check the folder again.")
-    if stamp(row.file.read_bytes() if row.file.is_file() else None) != row.stamp:
+    if stamp(content(row.file, MOST_TEXT) if row.file.is_file() else None) != row.stamp:
         raise DatasetError(f"{row.name} was changed by somebody else meanwhile; look at it again.")
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from lib_lora_train.errors import LoraLoopError
-from lib_lora_train.files.reading import read_bytes
+from lib_lora_train.files.reading import MOST_TEXT, read_bytes
 from lib_lora_train.train.dataset.captions import TEMPLATE, base_caption, expand, lines_of
 from lib_lora_train.train.dataset.folders import CAPTION_SUFFIXES, Folder, key
 from lib_lora_train.train.dataset.photos import Level, Photo, Problem, counted, listed
@@ -44,7 +44,7 @@ def find(folder: Folder, picture: str) -> str | None:
 
 def read(path: Path) -> Caption:
     """The text, whatever wrote it. Raises OSError or DiskError when the file cannot be read."""
-    return decoded(read_bytes(path))
+    return decoded(read_bytes(path, MOST_TEXT))
 
 
 def decoded(data: bytes) -> Caption:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image
 
 from lib_lora_train.files import images
-from lib_lora_train.files.reading import read_bytes
+from lib_lora_train.files.reading import MOST_PHOTO, read_bytes
 from lib_lora_train.train.dataset.buckets import Placement
 from lib_lora_train.train.dataset.photos import Photo
 from lib_lora_train.train.errors import DatasetError
@@ -91,7 +91,7 @@ def load(photo: Photo, seen: View, config: DatasetConfig) -> numpy.ndarray[Any, 
 
 def picture(photo: Photo, config: DatasetConfig) -> Image.Image:
     """The whole photo in its own size, RGB and upright. Raises as `load` does."""
-    data = read_bytes(photo.path)
+    data = read_bytes(photo.path, MOST_PHOTO)
     if hashlib.blake2b(data, digest_size=16).hexdigest() != photo.content:
         raise DatasetError(f"{photo.name} was changed after the dataset was read; resume to read it again.")
     try:

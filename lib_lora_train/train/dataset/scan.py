@@ -14,7 +14,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 
 from lib_lora_train.files.images import Header, ImageError, probe
-from lib_lora_train.files.reading import patiently
+from lib_lora_train.files.reading import MOST_PHOTO, NotPlainFile, opened, patiently
 from lib_lora_train.train.dataset import caption_files
 from lib_lora_train.train.dataset.caption_files import Caption
 from lib_lora_train.train.dataset.folders import Folder, Layout, layout, walk
@@ -140,7 +140,7 @@ def _look(files: Sequence[tuple[Folder, str]]) -> Iterator[tuple[Folder, str, tu
 
 def _hash(path: Path) -> str:
     digest = hashlib.blake2b(digest_size=16)
-    with path.open("rb") as stream:
+    with opened(path, MOST_PHOTO) as stream:
         while chunk := stream.read(_CHUNK):
             digest.update(chunk)
     return digest.hexdigest()
@@ -181,6 +181,8 @@ def _captioned(photo: Photo, folder: Folder, captions: dict[str, Caption]) -> Ph
             captions[name] = caption_files.read(folder.path / file)
         except PermissionError:
             raise DatasetError(f"The caption {name} may not be read; change its permissions.") from None
+        except NotPlainFile as error:
+            raise DatasetError(f"The caption {name} cannot be read: {error.strerror}.") from None
     text = captions[name].text
     return replace(photo, caption=text, caption_file=name) if text else photo
 

@@ -24,6 +24,8 @@ from lib_lora_train.train.dataset.scan import Progress
 from lib_lora_train.train.sections import DatasetConfig
 
 MAX_WORKERS = 8
+HEAVY_PIXELS = 40_000_000
+"""Photos with more are decoded one at a time: one of the largest takes 0.9 GB of memory."""
 TIMEOUT_S = 120.0
 """For one photo; a decoder that takes longer hangs."""
 ALIKE_BITS = 6
@@ -83,12 +85,15 @@ def examine(photos: Sequence[Photo], background: str, workers: int = 0) -> Itera
     for child in children:
         idle.put(child)
 
+    heavy = threading.Lock()
+
     def ask(photo: Photo) -> Examined:
-        child = idle.get()
-        try:
-            return child.ask(photo, background)
-        finally:
-            idle.put(child)
+        with heavy if photo.width * photo.height > HEAVY_PIXELS else contextlib.nullcontext():
+            child = idle.get()
+            try:
+                return child.ask(photo, background)
+            finally:
+                idle.put(child)
 
     pool = ThreadPoolExecutor(count, thread_name_prefix="verify")
     try:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from lib_lora_train.files.reading import opened
 from lib_lora_train.train import config as configs
 from lib_lora_train.train import own_presets, presets, toml
 from lib_lora_train.train.presets import Preset
@@ -35,7 +36,7 @@ def take_in(desk: Desk, upload: Any) -> tuple[str, Html]:
     if not isinstance(getattr(upload, "name", upload), str):
         raise PageError(shown("Choose one preset file (.toml)."))
     path = places.uploaded(upload)
-    with path.open("rb") as file:
+    with opened(path) as file:
         document = file.read(own_presets.MOST_BYTES + 1)
     made, left_out = own_presets.take_in(desk.home, document, path.name)
     if not left_out:
