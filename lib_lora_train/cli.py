@@ -21,6 +21,7 @@ from lib_lora_train.environment.errors import TrainerEnvironmentError
 from lib_lora_train.environment.locate import home_folder
 from lib_lora_train.environment.state import find
 from lib_lora_train.errors import LoraLoopError
+from lib_lora_train.files.text import printable
 
 PROGRAM = "python -m lib_lora_train"
 STOPPED = 6
@@ -90,7 +91,7 @@ def guarded(run: Callable[[], int], debug: bool = False) -> int:
     except LoraLoopError as error:
         if debug:
             traceback.print_exc()
-        print(error, file=sys.stderr)
+        print(printable(str(error)), file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         return STOPPED

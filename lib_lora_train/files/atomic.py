@@ -70,6 +70,8 @@ def disk_errors(what: str, folder: Path) -> Generator[None, None, None]:
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT if hasattr(errno, "EDQUOT") else errno.ENOSPC):
             reason = "the disk is full; free some space and go on from the last saved state"
+        elif error.errno == errno.EFBIG:
+            reason = "the file is larger than the file system, or a limit of this system (ulimit -f), allows"
         elif error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
             reason = "the folder cannot be written to; choose another one or change its permissions"
         elif error.errno in (

@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO, TypeVar, cast
+from typing import BinaryIO, TypeVar
 
 from lib_lora_train.files.errors import DiskError
 
@@ -72,7 +72,7 @@ def opened(path: Path | str, most: int | None = None, *, buffering: int = -1) ->
     def without_waiting(name: str, flags: int) -> int:
         return os.open(name, flags | getattr(os, "O_NONBLOCK", 0))  # should it become a pipe just now
 
-    stream = cast("BinaryIO", open(path, "rb", buffering, opener=without_waiting))  # noqa: SIM115 - for its opener
+    stream: BinaryIO = open(path, "rb", buffering, opener=without_waiting)  # noqa: SIM115 - for its opener
     try:
         _checked(os.fstat(stream.fileno()), most)
     except OSError:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import shutil
 import subprocess
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lib_lora_train.errors import LoraLoopError
 from lib_lora_train.files import atomic, locks
+from lib_lora_train.files.errors import DiskError
 from lib_lora_train.jobs import process
 from lib_lora_train.train import events
 from lib_lora_train.train.errors import ConfigError
@@ -20,6 +24,8 @@ STRENGTH = {"stop_after_epoch": 1, "pause": 2, "stop": 2, "kill": 3}
 """A request goes before a weaker one; the same again is the next stronger one."""
 SILENT_S = 600.0
 """A running job without an event for so long is not responding."""
+ENDED = ("done", "stopped", "paused", "failed")
+"""What a job's status is when its trainer has told its end."""
 _SENTENCES = {
     "stop_after_epoch": "will save and stop at the end of this epoch. Asked again, it stops after this step.",
     "pause": "will save and give the card back after this step. Asked again, it is ended at once.",
@@ -101,13 +107,20 @@ def silence(job: Job) -> float:
     return max(0.0, time.time() - newest)
 
 
-def sign_off(job: Job, code: int | None) -> None:
+def sign_off(job: Job, code: int | None) -> str:
     """Write down the end of a trainer that could not do so itself, so that the reason is in the job and not only in
-    an exit code. `code` is its exit code, negative for a signal, None when unknown.
+    an exit code; returns the sentence, "" when the trainer told its end. See `write_end`.
     """
     last = last_event(job, "state", "error")
-    if last.get("kind") == "state" and last.get("status") in ("done", "stopped", "paused", "failed"):
-        return
+    told = last.get("kind") == "state" and last.get("status") in ENDED
+    return "" if told else write_end(job, code)
+
+
+def write_end(job: Job, code: int | None) -> str:
+    """Write down that a trainer ended without a word; returns the sentence, as it may be that it cannot be written.
+
+    `code` is its exit code, negative for a signal, None when unknown.
+    """
     how = (
         "was killed (by the system when main memory runs out, or by hand)"
         if code is not None and code < 0
@@ -115,15 +128,32 @@ def sign_off(job: Job, code: int | None) -> None:
         if code is not None
         else "is gone"
     )
-    log = events.EventLog(job.events).open()
+    message = f"The trainer {how}; resume goes on from the last saved state. The log has its last lines."
+    if code == DiskError.exit_code or is_disk_full(job):
+        message = full_disk(job)
+    with contextlib.suppress(OSError, LoraLoopError):
+        log = events.EventLog(job.events).open()
+        try:
+            log.write("error", name="Interrupted", message=message)
+        finally:
+            log.close()
+    if code == DiskError.exit_code and not process.is_running(job):
+        with contextlib.suppress(OSError, LoraLoopError):
+            job.update(status="failed", process=None, exit_code=code)
+    return message
+
+
+def full_disk(job: Job) -> str:
+    """The sentence of a run whose disk did not even take the reason of its end."""
+    return f"The disk of {job.folder} is full or gone, so the run ended; free some space, then resume goes on from the last saved state."
+
+
+def is_disk_full(job: Job) -> bool:
+    """Whether there is no room in the job's folder, not even for its diary."""
     try:
-        log.write(
-            "error",
-            name="Interrupted",
-            message=f"The trainer {how}; resume goes on from the last saved state. The log has its last lines.",
-        )
-    finally:
-        log.close()
+        return shutil.disk_usage(job.folder).free < events.ROOM_BYTES
+    except OSError:
+        return True
 
 
 def last_event(job: Job, *kinds: str) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from lib_lora_train.errors import LoraLoopError
+from lib_lora_train.files.text import printable
 from lib_lora_train.jobs import process, queue, runner, store, train_command
 from lib_lora_train.jobs import report as reports
 from lib_lora_train.jobs.sweep import Sweep, sweep
@@ -96,9 +97,9 @@ def _list(options: argparse.Namespace) -> int:
         return 0
     for place, entry in enumerate(found.entries, 1):
         at = f", not before {datetime.fromtimestamp(entry.start_at):%Y-%m-%d %H:%M}" if entry.start_at else ""
-        print(f"{place}. {entry.job}: {_status(options.home, entry.job)}{at}")
+        print(printable(f"{place}. {entry.job}: {_status(options.home, entry.job)}{at}"))
     for one in found.done:
-        print(f"   {one.job}: {one.status}, {reports.duration(one.finished - one.started)}. {one.message}")
+        print(printable(f"   {one.job}: {one.status}, {reports.duration(one.finished - one.started)}. {one.message}"))
     if not found.entries:
         print("The queue is empty.")
     elif found.paused:
@@ -134,7 +135,7 @@ def _run(options: argparse.Namespace) -> int:
     before = len(queue.read(options.home).done)
 
     def say(line: str) -> None:
-        print(f"{time.strftime('%H:%M')} {line}", file=sys.stderr, flush=True)
+        print(f"{time.strftime('%H:%M')} {printable(line)}", file=sys.stderr, flush=True)
 
     report = runner.Runner(options.home, say).run()
     if report is not None:

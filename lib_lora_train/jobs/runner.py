@@ -19,6 +19,7 @@ from pathlib import Path
 from lib_lora_train.environment.launch import trainer_command
 from lib_lora_train.errors import LoraLoopError
 from lib_lora_train.files import atomic, locks, processes
+from lib_lora_train.files.text import printable
 from lib_lora_train.jobs import control, process, queue
 from lib_lora_train.jobs import report as reports
 from lib_lora_train.jobs.queue import Entry, Outcome
@@ -75,7 +76,7 @@ def main(arguments: list[str]) -> int:
 
     def say(line: str) -> None:
         with contextlib.suppress(OSError):
-            sys.stderr.write(line + "\n")
+            sys.stderr.write(printable(line) + "\n")
             sys.stderr.flush()
 
     def leave(_number: int, _frame: object) -> None:
@@ -191,9 +192,10 @@ class Runner:
             time.sleep(self.poll_s)
 
     def _outcome(self, job: Job, child: subprocess.Popen[bytes] | None, began: float) -> Outcome:
-        status = process.status(job)
+        status, message = process.status(job), ""
         if status == "interrupted":
-            control.sign_off(job, child.returncode if child is not None else None)
+            message = control.sign_off(job, child.returncode if child is not None else None)
+            status = process.status(job)
         values = job.read()
         code = (
             0
@@ -204,7 +206,7 @@ class Runner:
             if status in ("stopped", "paused")
             else 1
         )
-        return Outcome(job.folder.name, status, int(code), reports.last_message(job), began, time.time())
+        return Outcome(job.folder.name, status, int(code), message or reports.last_message(job), began, time.time())
 
     def _over(self, outcome: Outcome) -> None:
         """Write down an end. A paused job keeps its place, and the queue waits with it."""

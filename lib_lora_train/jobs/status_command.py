@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 
+from lib_lora_train.files.text import printable
 from lib_lora_train.jobs import process, store
 from lib_lora_train.train.events import read_events
 from lib_lora_train.train.job import Job
@@ -19,7 +20,7 @@ def run(options: argparse.Namespace) -> int:
     jobs = [store.find(options.job, options.home)] if options.job else list(store.every(options.home))
     for job in jobs:
         facts = describe(job)
-        print(json.dumps(facts, ensure_ascii=False) if options.json else _sentence(facts))
+        print(json.dumps(facts, ensure_ascii=False) if options.json else printable(_sentence(facts)))
     if not jobs:
         print(f"There are no jobs in {options.home / 'jobs'} yet.")
     return 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import subprocess
 import sys
@@ -10,6 +9,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from lib_lora_train.files.text import printable
 from lib_lora_train.jobs import control
 from lib_lora_train.train.events import read_events
 from lib_lora_train.train.job import Job
@@ -22,16 +22,20 @@ Event = dict[str, Any]
 def follow(job: Job, process: subprocess.Popen[bytes], show: Callable[[Event], None], offset: int = 0) -> int:
     """Show the job's events from byte `offset` until its process ends; returns the process's exit code.
 
-    Ctrl+C asks the trainer to stop and save; a second one kills it.
+    An end whose reason is not among the events, because the disk is full, is said all the same. Ctrl+C asks the trainer to stop and save; a second one kills it.
     """
-    asked = False
+    asked, is_told = False, False
     while True:
         try:
             ended = process.poll() is not None  # before reading, so that the last events are not missed
             events, offset = read_events(job.events, offset)
             for event in events:
                 show(event)
+                is_told = is_told or _tells_end(event)
             if ended:
+                message = "" if is_told or not process.returncode else control.write_end(job, process.returncode)
+                if message:
+                    show({"kind": "error", "name": "Interrupted", "message": message})
                 return process.returncode
             time.sleep(POLL_S)
         except KeyboardInterrupt:
@@ -47,6 +51,10 @@ def follow(job: Job, process: subprocess.Popen[bytes], show: Callable[[Event], N
                     "message": "Stopping after this step and saving; press Ctrl+C again to kill.",
                 }
             )
+
+
+def _tells_end(event: Event) -> bool:
+    return event["kind"] == "error" or event.get("status") in control.ENDED or event.get("name") == "running"
 
 
 def print_json(event: Event) -> None:
@@ -116,15 +124,14 @@ class Bar:
             self._line(f"{event['what']}: {event['total']}")
 
     def _redraw(self, text: str) -> None:
-        print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
+        print(f"\r\033[K{printable(text)}", end="", file=sys.stderr, flush=True)
         self._open = True
 
     def _line(self, text: str) -> None:
         if self._open:
             print("\r\033[K", end="", file=sys.stderr)
             self._open = False
-        with contextlib.suppress(UnicodeEncodeError):
-            print(text, file=sys.stderr, flush=True)
+        print(printable(text, sys.stderr.encoding or "utf-8"), file=sys.stderr, flush=True)
 
 
 def _clock(seconds: float) -> str:

@@ -161,6 +161,9 @@ class Diary:
             "each": self._each,
             **{f"rate {name}": values for name, values in self._rates.items()},
         }
+        messages = self._messages[-MOST_MESSAGES:]
+        if status == "interrupted" and control.is_disk_full(self.job):
+            messages = [*messages, Message("error", "Interrupted", control.full_disk(self.job))]
         return View(
             job=self.job.folder.name,
             status=status,
@@ -183,7 +186,7 @@ class Diary:
             epoch_ends=curves.epoch_ends(self._steps[places], self._epochs[places])[-MOST_SAMPLES:],
             samples=tuple(self._samples.values())[-MOST_SAMPLES:],
             files=tuple(self._files.values())[-MOST_FILES:],
-            messages=tuple(self._with_cures(message, config) for message in self._messages[-MOST_MESSAGES:]),
+            messages=tuple(self._with_cures(message, config) for message in messages),
             more=more,
         )
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lib_lora_train.files.roots import safe_name
+from lib_lora_train.files.text import printable
 from lib_lora_train.grid import discover, keep, plan
 from lib_lora_train.grid.discover import Run
 from lib_lora_train.grid.errors import GridError
@@ -191,8 +192,12 @@ def _keep(options: argparse.Namespace, found: Run) -> int:
     if options.json:
         print(json.dumps({"kind": "kept", "file": str(kept.path), "archive": str(archive), "moved": list(kept.moved)}))
         return 0
-    print(f"{chosen[0].label} is now {kept.path}, with a preferred weight of {weight:g}.")
-    print("\n".join([*kept.notes, f"{len(kept.moved)} files were put away in {archive}; --undo puts them back."]))
+    told = [
+        f"{chosen[0].label} is now {kept.path}, with a preferred weight of {weight:g}.",
+        *kept.notes,
+        f"{len(kept.moved)} files were put away in {archive}; --undo puts them back.",
+    ]
+    print(printable("\n".join(told)))
     return 0
 
 

@@ -7,6 +7,7 @@ import sys
 import time
 from typing import Any
 
+from lib_lora_train.files.text import printable
 from lib_lora_train.grid.discover import Run
 from lib_lora_train.grid.manifest import Done
 from lib_lora_train.grid.render import duration
@@ -98,5 +99,4 @@ class Progress:
 
     def _line(self, text: str) -> None:
         if not self._json:
-            encoding = sys.stdout.encoding or "utf-8"
-            print(text.encode(encoding, "backslashreplace").decode(encoding), flush=True)
+            print(printable(text, sys.stdout.encoding or "utf-8"), flush=True)

@@ -18,12 +18,15 @@ from lib_lora_train.train.options import is_table
 KINDS = ("state", "progress", "step", "sample", "saved", "warning", "error")
 """`state` the run's status; `progress` of caching and checking; `step` numbers of training; the rest as they say."""
 
+ROOM_BYTES = 128 * 1024
+"""Enough for the last events, the log's last lines and `job.json` beside its successor."""
+
 
 @dataclass
 class EventLog:
     """Appends events. A line is written in one call, so that a kill leaves at most one torn line, at the end.
 
-    A disk that is full or gone loses events, never the run.
+    A disk that is full or gone loses events, never the run. For its end there is room that is held back: `free_room`.
     """
 
     path: Path
@@ -36,6 +39,20 @@ class EventLog:
         self._torn = self.path.exists() and self.path.stat().st_size > 0 and not self.path.read_bytes().endswith(b"\n")
         self._descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
         return self
+
+    @property
+    def _reserve(self) -> Path:
+        return self.path.with_name(".room")
+
+    def hold_room(self) -> None:
+        """Hold back a little of the disk, so that the end and its reason can be written down when it is full."""
+        with contextlib.suppress(OSError):
+            self._reserve.write_bytes(os.urandom(ROOM_BYTES))  # no file system can shorten these
+
+    def free_room(self) -> None:
+        """Give back what `hold_room` took."""
+        with contextlib.suppress(OSError):
+            self._reserve.unlink(missing_ok=True)
 
     def write(self, kind: str, **fields: Any) -> None:
         """Append one event; `time` is the wall clock in seconds. Numbers that are not finite become texts."""

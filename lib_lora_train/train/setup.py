@@ -17,6 +17,7 @@ from safetensors.torch import load_file
 
 from lib_lora_train.files import atomic
 from lib_lora_train.files.errors import DiskError
+from lib_lora_train.files.text import size
 from lib_lora_train.train import optimizers, samples
 from lib_lora_train.train.adapters import METHODS, Adapter, Part
 from lib_lora_train.train.base.detect import inspect
@@ -270,7 +271,7 @@ def _require_space(job: Job, config: TrainConfig, adapter: Adapter, planned: Len
     free = shutil.disk_usage(job.folder).free
     if needed > free:
         raise DiskError(
-            f"This run will need {needed / 1e9:.1f} GB in {job.folder}, and {free / 1e9:.1f} GB are free: free some, save less often (save.every_epochs), keep fewer files (save.keep) or lower adapter.rank."
+            f"This run will need {size(needed)} in {job.folder}, and {size(free)} are free: free some, save less often (save.every_epochs), keep fewer files (save.keep) or lower adapter.rank."
         )
 
 

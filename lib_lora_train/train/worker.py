@@ -39,9 +39,11 @@ def main(arguments: list[str]) -> int:
         log.write("warning", name="running", message="This job is running already; the second start was ignored.")
         log.close()
         return UNKNOWN
+    log.hold_room()
     try:
         return _locked(job, log)
     finally:
+        log.free_room()
         faulthandler.cancel_dump_traceback_later()
         log.close()
         lock.release()
@@ -85,7 +87,8 @@ def _notify(job: Job, log: EventLog, status: str, message: str) -> None:
 
 
 def _end(job: Job, log: EventLog, status: str, message: str, exit_code: int, name: str = "") -> int:
-    """Write down how it ended; a disk that is gone must not hide the reason."""
+    """Write down how it ended; a disk that is full or gone must not hide the reason."""
+    log.free_room()
     with contextlib.suppress(OSError):
         sys.stderr.write(f"{message}\n")
         sys.stderr.flush()

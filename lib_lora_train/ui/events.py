@@ -54,7 +54,7 @@ def refusal(request: Any) -> str:
 
     An event's body may hold a made-up `request`, which gradio hands on: only the server's own object counts.
     """
-    real = getattr(request, "request", None)
+    real: Any = getattr(request, "request", None)
     webui = host.find()
     names: list[str] = [*(webui.flag("lora_loop_host_name") or ()), webui.flag("server_name") or ""]
     rule = origin.Rule(

@@ -301,15 +301,15 @@ def test_d13_share_that_vanishes_is_waited_for_then_named_resumable(
     save(tmp_path / "a.png")
     config = DatasetConfig(path=str(tmp_path))
     photo = scan(config, "x").photos[0]
-    view, read, fails = View(place(photo.size, config)), Path.read_bytes, [3]
+    view, read, fails = View(place(photo.size, config)), reading.content, [3]
 
-    def flaky(path: Path) -> bytes:
+    def flaky(path: Path, most: int) -> bytes:
         if fails[0]:
             fails[0] -= 1
             raise OSError(errno.EIO, "Input/output error")
-        return read(path)
+        return read(path, most)
 
-    monkeypatch.setattr(Path, "read_bytes", flaky)
+    monkeypatch.setattr(reading, "content", flaky)
     assert load(photo, view, config).any() and waited == [0.1, 0.3, 1.0]
     fails[0] = 10**6
     with pytest.raises(DiskError, match=r"a\.png is gone.*resume"):

@@ -136,7 +136,7 @@ def test_w_a_wildcard_that_is_none_is_left_out_with_a_note(make: Make, suffix: s
 @kinds
 def test_w_a_wildcard_of_the_persons_own_that_is_none_is_refused(make: Make, tmp_path: Path) -> None:
     make(tmp_path / "trap.txt")
-    with pytest.raises(LoraLoopError, match="trap|link"):
+    with pytest.raises(LoraLoopError, match=r"'trap' cannot be read|leads out"):
         Store(tmp_path, tmp_path / "trash", lambda: "").read("trap")
 
 
@@ -186,7 +186,9 @@ def test_what_is_larger_than_its_kind_is_refused_before_it_is_read(tmp_path: Pat
     for name, size in (("0.txt", reading.MOST_TEXT), ("1.png", reading.MOST_PHOTO), ("a.toml", reading.MOST_TEXT)):
         with (tmp_path / name).open("wb") as stream:
             stream.truncate(size + 1)  # takes no room
-    with pytest.raises(LoraLoopError, match=r"0\.txt cannot be read: it has 16,000,001 bytes, more than the 16,000,000"):
+    with pytest.raises(
+        LoraLoopError, match=r"0\.txt cannot be read: it has 16,000,001 bytes, more than the 16,000,000"
+    ):
         scan(DatasetConfig(path=str(tmp_path)), "ohwx")
     (tmp_path / "0.txt").unlink()
     [told] = [one.message for one in scan(DatasetConfig(path=str(tmp_path)), "ohwx").problems if one.kind == "broken"]

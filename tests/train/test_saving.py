@@ -261,7 +261,7 @@ def test_r2_a_run_that_cannot_fit_is_refused_before_it_starts(
     job, usage = workshop.job(jobs), shutil.disk_usage
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(path)._replace(free=10_000))
     assert run(job) == 7
-    assert "and 0.0 GB are free" in events(job, "error")[0]["message"] and not events(job, "step")
+    assert "and 10 kB are free" in events(job, "error")[0]["message"] and not events(job, "step")
 
 
 @pytest.mark.parametrize("what", ["out", "copy_to"])

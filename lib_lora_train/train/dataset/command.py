@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from lib_lora_train.files.text import printable
 from lib_lora_train.train import config as configs
 from lib_lora_train.train import toml
 from lib_lora_train.train.config import TrainConfig
@@ -46,7 +47,7 @@ def run(arguments: argparse.Namespace, count_tokens: CountTokens | None = None) 
     if arguments.json:
         print(json.dumps(reports.as_values(report)))
     else:
-        print(_printable("\n".join(reports.lines(report))))
+        print(printable("\n".join(reports.lines(report)), sys.stdout.encoding or "utf-8"))
     return 0 if report.trainable else NOTHING_TO_TRAIN
 
 
@@ -75,9 +76,3 @@ def _bar() -> Progress | None:
         print(f"\r{what}: {done}/{total}", end=end, file=sys.stderr, flush=True)
 
     return show
-
-
-def _printable(text: str) -> str:
-    """`text` with the letters that this terminal's encoding lacks written as codes."""
-    encoding = sys.stdout.encoding or "utf-8"
-    return text.encode(encoding, "backslashreplace").decode(encoding)

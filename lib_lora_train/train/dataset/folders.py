@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
+from lib_lora_train.files import text
 from lib_lora_train.files.images import SUFFIXES
 from lib_lora_train.files.reading import extended, patiently
 from lib_lora_train.train.errors import DatasetError
@@ -49,9 +50,8 @@ class Folder:
     unused: list[str] = field(default_factory=list[str])
 
     def name_of(self, file: str) -> str:
-        """The relative name for people: bytes that are no letters in this system's encoding are shown as such."""
-        file = os.fsencode(file).decode("utf-8", "backslashreplace") if _has_surrogates(file) else file
-        return f"{self.relative}/{file}" if self.relative else file
+        """The relative name for people: signs that steer a terminal, and bytes that are no letters, are shown as codes."""
+        return text.name(f"{self.relative}/{file}" if self.relative else file)
 
 
 @dataclass(frozen=True)
@@ -110,10 +110,10 @@ def walk(root: Path, without: Path | None = None) -> Iterator[Folder]:
     yield from visit(root, ())
 
 
-def _folder(text: str, setting: str) -> Path:
-    if not text.strip():
+def _folder(given: str, setting: str) -> Path:
+    if not given.strip():
         raise DatasetError(f"No folder of photos is given; set {setting}.")
-    path = extended(Path(text.strip().strip('"')).expanduser())
+    path = extended(Path(given.strip().strip('"')).expanduser())
     if path.is_file():
         cure = "unpack it first" if path.suffix.lower() in (".zip", ".rar", ".7z") else f"give its folder {path.parent}"
         raise DatasetError(f"{path} is a file, not a folder of photos; {cure}.")
@@ -166,10 +166,6 @@ def _named(root: Path, path: Path, parts: tuple[str, ...]) -> Folder:
             return Folder(path, "/".join(parts), name, numbered[1], numbered[0])
     name = parts[-1] if parts else root.name
     return Folder(path, "/".join(parts), name, name if parts else "", 0)
-
-
-def _has_surrogates(name: str) -> bool:
-    return any("\ud800" <= letter <= "\udfff" for letter in name)
 
 
 def _number(name: str) -> tuple[int, str] | None:
