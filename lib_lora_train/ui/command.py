@@ -126,8 +126,8 @@ class Alone:
 
     @property
     def data_folder(self) -> Path:
-        """The folder around the home."""
-        return Path(self.given.home).parent
+        """The home itself: what lies around it is not ours to show."""
+        return Path(self.given.home)
 
     @property
     def lora_folder(self) -> Path | None:

@@ -249,3 +249,54 @@ def test_d4_pillows_raw_warning_is_not_shown(tmp_path: Path) -> None:
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
     assert "Warning" not in done.stderr
     assert done.stderr == ""
+
+
+STEERING = "\x1b[31mred\x1b[2J\x1b]0;PWNED\x07"
+
+
+def test_s4_names_that_steer_a_terminal_are_printed_as_codes(tmp_path: Path) -> None:
+    """Escape sequences would clear the screen and set its title; a line end would forge a line of the report."""
+    folder = tmp_path / f"10_ohwx {STEERING} man"
+    for number, name in enumerate((f"{STEERING}.png", "new\nError: line.png", "\u202egnp.exe.png", "plain.png")):
+        save(folder / name, (120, 120), seed=number // 2)  # copies of each other: named in warnings
+    (folder / f"broken{STEERING}.png").write_bytes(b"no picture")
+    command = [sys.executable, "-m", "lib_lora_train.cli", "check", str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    printed = done.stdout + done.stderr
+    assert not [sign for sign in printed if (sign < " " and sign != "\n") or sign == "\u202e"]
+    assert "\\x1b[31mred" in printed
+    assert "new\\nError: line.png" in printed
+    assert not [line for line in printed.splitlines() if line.startswith("Error: line")]
+
+
+def test_s4_the_bar_of_a_run_prints_messages_without_what_steers_a_terminal(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    from lib_lora_train.jobs.terminal import Bar
+
+    bar = Bar()
+    bar({"kind": "warning", "name": "x", "message": f"{STEERING} is odd\r\u2028"})
+    bar({"kind": "sample", "file": STEERING, "time": 0.0})
+    assert capsys.readouterr().err == (
+        "Warning: \\x1b[31mred\\x1b[2J\\x1b]0;PWNED\\x07 is odd\\r\\u2028\n"
+        "  drew \\x1b[31mred\\x1b[2J\\x1b]0;PWNED\\x07\n"
+    )
+
+
+def test_s4_an_error_of_the_command_line_is_printed_so_too(capsys: pytest.CaptureFixture[str]) -> None:
+    from lib_lora_train.cli import guarded
+
+    def fail() -> int:
+        raise LoraLoopError(f"{STEERING} is not there.")
+
+    assert guarded(fail) == 2
+    assert "\x1b" not in capsys.readouterr().err
+
+
+def test_a_name_keeps_every_letter_of_every_script() -> None:
+    from lib_lora_train.files import text
+
+    for name in ("Zoë (2).png", "фото.png", "照片.png", "e\u0301.png", "👩\u200d🎤.png", "a b'c\"&%.png"):
+        assert text.name(name) == name
+    assert text.name(os.fsdecode(b"\xff.png")) == "\\xff.png"
+    assert text.printable("ü…", "ascii") == "\\xfc\\u2026"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
 import json
+import shutil
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -16,6 +18,7 @@ from lib_lora_train.errors import LoraLoopError
 from lib_lora_train.files import atomic
 from lib_lora_train.jobs import queue, runner, store
 from lib_lora_train.train import config as configs
+from lib_lora_train.ui.command import Alone
 from lib_lora_train.ui.errors import NotAllowed, PageError
 from lib_lora_train.ui.train import building, places, preset_shelf, scene
 from lib_lora_train.ui.train.desk import Desk
@@ -51,6 +54,7 @@ def files(folder: Path) -> dict[Path, bytes]:
     "path", ["/etc", "../../../etc", "~root", "/etc/passwd\x00", "", None, 7, {"path": "/etc"}, "x" * 5000]
 )
 def test_s1_paths_outside_the_allowed_folders_are_refused(path: Any, desk: Desk, workshop: Workshop) -> None:
+    desk.host.shared = True  # type: ignore[attr-defined]
     with pytest.raises(LoraLoopError):
         desk.prepare(answers("tiny.safetensors", workshop.photos, folder=path))
     assert not list(desk.home.glob("jobs/*"))
@@ -71,9 +75,57 @@ def test_s1_a_link_does_not_lead_out(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["base.vae", "adapter.start_from", "dataset.regularisation"])
 def test_s1_paths_in_the_options_are_refused_too(name: str, desk: Desk, workshop: Workshop) -> None:
+    desk.host.shared = True  # type: ignore[attr-defined]
     given = answers("tiny.safetensors", workshop.photos)
     with pytest.raises(PageError, match=name):
         desk.prepare(answers("tiny.safetensors", workshop.photos, options={**given.options, name: "/etc/passwd"}))
+
+
+def test_who_sits_at_the_machine_may_use_photos_on_every_drive(
+    desk: Desk, workshop: Workshop, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Photos and WebUIs lie on different drives as a rule; naming a folder needs no restart with another flag."""
+    del desk.host.flags["lora_loop_photos"]  # type: ignore[attr-defined]
+    elsewhere = tmp_path_factory.mktemp("drive") / "photos"
+    shutil.copytree(workshop.photos, elsewhere)
+    assert desk.prepare(answers("tiny.safetensors", elsewhere)).report.trainable
+    (desk.home / "linked").symlink_to(elsewhere)
+    assert desk.prepare(answers("tiny.safetensors", workshop.photos, folder="linked")).report.trainable
+    desk.host.shared = True  # type: ignore[attr-defined]
+    with pytest.raises(PageError, match="--lora-loop-photos FOLDER"):
+        desk.prepare(answers("tiny.safetensors", elsewhere))
+
+
+@pytest.mark.parametrize("path", ["/proc/self", "/proc", "/sys/kernel", "/dev", "photos/../../../../../../../proc"])
+def test_s1_what_the_kernel_shows_as_files_is_no_folder_of_photos(path: str, desk: Desk) -> None:
+    with pytest.raises(PageError, match="not in a folder that this page may use"):
+        places.inside(path, desk.roots(), "The folder of photos")
+
+
+def test_s1_a_shared_page_names_no_folder_of_the_machine(desk: Desk, workshop: Workshop) -> None:
+    desk.host.shared = True  # type: ignore[attr-defined]
+    with pytest.raises(PageError) as refused:
+        desk.prepare(answers("tiny.safetensors", workshop.photos, folder="/etc"))
+    for folder in (desk.home, desk.host.data_folder, workshop.folder, Path.home()):
+        assert str(folder) not in str(refused.value)
+    now = Scene()
+    now.say(f"There is no folder {desk.home / 'photos'}; check dataset.path.", False)
+    told = str(scene.news(now, desk)["notice"])
+    assert "There is no folder lora-loop/photos" in told
+    assert str(desk.home.parent) not in told
+
+
+def test_s1_the_folder_around_the_home_is_not_shown_to_others(tmp_path: Path) -> None:
+    """`ui --home DIR --listen`: whatever else lies beside DIR could be listed as photos."""
+    home = tmp_path / "lora-loop"
+    (tmp_path / "secret").mkdir()
+    (home / "photos").mkdir(parents=True)
+    given = argparse.Namespace(home=home, photos=[], models=[], lora=None, listen="0.0.0.0", password=None)
+    given.allow_remote, given.host_name = True, []
+    allowed = places.roots(Alone(given))
+    assert places.inside("photos", allowed, "x") == home / "photos"
+    with pytest.raises(PageError, match="may use"):
+        places.inside(str(tmp_path / "secret"), allowed, "x")
 
 
 @pytest.mark.parametrize("base", ["/etc/passwd", "../tiny.safetensors", None, ["tiny.safetensors"]])

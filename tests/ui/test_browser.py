@@ -285,7 +285,9 @@ def test_s1_made_up_events_write_nothing(shared: Served) -> None:
                 "session_hash": "made-up",
             }
             request = urllib.request.Request(
-                f"{shared.url}/run/predict", json.dumps(body).encode(), {"Content-Type": "application/json"}
+                f"{shared.url}/run/predict",
+                json.dumps(body).encode(),
+                {"Content-Type": "application/json", "Origin": shared.url},
             )
             try:
                 with urllib.request.urlopen(request) as reply:

@@ -219,7 +219,9 @@ def sent(page: Served, values: list[Any]) -> Iterator[str]:
             continue
         body = {"fn_index": event.get("id", index), "data": values, "session_hash": "made-up"}
         request = urllib.request.Request(
-            f"{page.url}/run/predict", json.dumps(body).encode(), {"Content-Type": "application/json"}
+            f"{page.url}/run/predict",
+            json.dumps(body).encode(),
+            {"Content-Type": "application/json", "Origin": page.url},
         )
         try:
             with urllib.request.urlopen(request) as reply:

@@ -35,6 +35,8 @@ class Events:
 
     webui: WebUI
     session: str = field(default_factory=lambda: uuid.uuid4().hex)
+    headers: dict[str, str] = field(default_factory=dict[str, str])
+    """Besides those of the page's own requests, or in their place."""
 
     def __post_init__(self) -> None:
         config = self.webui.call("/config")
@@ -103,7 +105,7 @@ class Events:
         return {"path": path, "orig_name": Path(path).name, "meta": {"_type": "gradio.FileData"}}
 
     def _ask(self, path: str, body: Any) -> str:
-        kind = {"Content-Type": "application/json"}
+        kind = {"Content-Type": "application/json", "Origin": self.webui.address, **self.headers}
         request = urllib.request.Request(self.webui.address + path, json.dumps(body).encode(), kind)
         try:
             with urllib.request.urlopen(request, timeout=600) as answer:

@@ -22,16 +22,22 @@ MOST_BYTES = 500_000_000
 """Of one file that was dropped on the page."""
 CAPTION = ".txt"
 NOT_DROPPED = shown("That file was not dropped on this page.")
+ANYWHERE = Path(os.sep)
+"""Among allowed folders: every one, on every drive."""
+_SYSTEM = ("/proc", "/sys", "/dev")
+"""What the kernel shows as files: there are no photos, and some of it never ends."""
 
 
 def roots(host: Host) -> tuple[Path, ...]:
-    """Folders that a path typed into the page may lie in.
+    """Folders that a path typed into the page may lie in; a relative one is meant in the first.
 
-    Who sits at the machine may use the own folders; who comes from elsewhere only what belongs to the WebUI.
+    Who sits at the machine may use every folder, as in any program; who comes from elsewhere only what belongs to the
+    WebUI. (A web page that such a person visits sends no events here: see `origin`.)
     """
     given: list[str] = host.flag("lora_loop_photos") or []
-    found = [home(host), host.data_folder, *(Path(one).absolute() for one in given)]
-    return tuple(found if host.is_non_local() else [*found, Path.home()])
+    if not host.is_non_local():
+        return (home(host), ANYWHERE)
+    return (home(host), host.data_folder, *(Path(one).absolute() for one in given))
 
 
 def inside(text: object, allowed: Sequence[Path], what: str) -> Path:
@@ -43,11 +49,14 @@ def inside(text: object, allowed: Sequence[Path], what: str) -> Path:
     if not path.is_absolute():
         path = allowed[0] / path
     real = Path(os.path.realpath(path))
-    if any(real.is_relative_to(os.path.realpath(root)) for root in allowed):
+    if ANYWHERE in allowed and not any(real.is_relative_to(one) for one in _SYSTEM):
         return real
+    if any(real.is_relative_to(os.path.realpath(root)) for root in allowed if root != ANYWHERE):
+        return real
+    # on a shared page everybody reads this: it names no folder of the machine
     raise PageError(
-        f"{what}: that path is not in a folder that this page may use ({', '.join(map(str, allowed))}); "
-        "move it there, or start the WebUI with --lora-loop-photos FOLDER."
+        f"{what}: that path is not in a folder that this page may use. Drop the photos on the page, or have who runs the "
+        "WebUI put them into its lora-loop folder or start it with --lora-loop-photos FOLDER."
     )
 
 

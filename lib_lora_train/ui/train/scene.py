@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from html import escape
 from typing import Any
 
 from lib_lora_train.errors import LoraLoopError
@@ -276,6 +277,8 @@ def news(now: Scene, desk: Desk) -> dict[str, Html | None]:
     told: dict[str, Html | None] = {}
     left = MOST_SENT
     found = fragments(now, desk)
+    for name in ("notice", "messages"):
+        found[name] = _without_places(found[name], desk)
     for name in PARTS:
         html = found[name]
         size = len(html.encode("utf-8"))
@@ -285,6 +288,15 @@ def news(now: Scene, desk: Desk) -> dict[str, Html | None]:
             now.sent[name] = html
             left -= size
     return told
+
+
+def _without_places(html: Html, desk: Desk) -> Html:
+    """On a page that strangers may see, where the folders lie on this machine is nobody's business."""
+    if not desk.host.is_non_local():
+        return html
+    for folder, word in ((desk.home, "lora-loop"), (desk.host.data_folder, "…")):
+        html = Html(html.replace(escape(str(folder)), word))
+    return html
 
 
 def _running(desk: Desk, order: Queue) -> str:
