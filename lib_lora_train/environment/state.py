@@ -22,6 +22,8 @@ from lib_lora_train.files.atomic import write_json
 
 RECORD = "environment.json"
 FORMAT = 1
+TRIAL = "lib_lora_train.train.trial"
+"""Trains two steps in the environment's self-test; named only, as `launch` names the trainer: nothing of it is imported."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,8 @@ class Wanted:
     trainer: Lock = field(default_factory=lambda: shipped("trainer"))
     complete: Lock = field(default_factory=lambda: shipped("complete"))
     torch: str = TORCH
+    trial: str = TRIAL
+    """The module whose `run()` the self-test trains with, or ""."""
 
     @property
     def folder(self) -> Path:
