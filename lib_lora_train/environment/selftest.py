@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import importlib
 import importlib.metadata
@@ -29,13 +30,17 @@ DEEP = {
 
 
 def main(arguments: list[str]) -> int:
-    """Examine what the lock files named in `arguments` list, and print the report. The first argument is the module
-    whose `run()` trains for a moment, or "". Always ends with 0: the report says the rest."""
+    """Examine what the lock files named in `arguments` list, train for a moment if a module for that is named, and print
+    the report. Always ends with 0: the report says the rest."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--trial", metavar="MODULE", help="train by its run()")
+    parser.add_argument("--without-torch", action="store_true", help="there is to be no torch")
+    parser.add_argument("locks", nargs="*", type=Path)
+    options = parser.parse_args(arguments)
     with contextlib.redirect_stdout(sys.stderr):
-        trial, *files = arguments
-        found = examine(Lock(tuple(Path(file) for file in files)))
-        if trial and not found["problems"]:
-            found["trial"] = _train(trial, found["problems"])
+        found = examine(Lock(tuple(options.locks)), not options.without_torch)
+        if options.trial and not found["problems"]:
+            found["trial"] = _train(options.trial, found["problems"])
     sys.stdout.write(json.dumps(found) + "\n")
     return 0
 
@@ -49,12 +54,19 @@ def _train(module: str, problems: list[str]) -> dict[str, Any]:
         return {}
 
 
-def examine(lock: Lock) -> dict[str, Any]:
+def examine(lock: Lock, torch: bool = True) -> dict[str, Any]:
     """The report: versions, devices, and `problems`, each a part of a sentence."""
     problems: list[str] = []
-    about: dict[str, Any] = {"python": sys.version.split()[0], "torch": "", "cuda": False, "mps": False, "devices": [], "trial": {}}
+    about: dict[str, Any] = {
+        "python": sys.version.split()[0],
+        "torch": "",
+        "cuda": False,
+        "mps": False,
+        "devices": [],
+        "trial": {},
+    }
     try:
-        about |= _torch(problems)
+        about |= _torch(problems) if torch else {}
     except Exception as error:  # a torch can break in any way, and which one is what we are here to say
         problems.append(f"torch cannot be used ({type(error).__name__}: {error})")
     packages: dict[str, str] = {}

@@ -32,7 +32,7 @@ from lib_lora_train.environment import build, pip
 from lib_lora_train.environment.locks import Lock
 from lib_lora_train.environment.state import Wanted
 home, host, trainer, complete = map(Path, sys.argv[1:5])
-wanted = Wanted(home, host, Lock((trainer,)), Lock((complete,)))
+wanted = Wanted(home, host, Lock((trainer,)), Lock((complete,)), trial="")
 {before}
 print(build.ensure(wanted, print).folder)
 """
@@ -267,7 +267,7 @@ def test_a_complete_environment_where_there_is_no_host(tmp_path: Path, shop: Sho
     trainer = shop.lock(shop.add("loopone", "1.0"))
     complete = shop.lock(shop.add("numpy", "9.9", NUMPY), name="complete.txt")
     shop.add("torch", "2.13.0", {**TORCH, "torch/version.py": "__version__ = '2.13.0+cpu'\n"})
-    wanted = Wanted(tmp_path / "home", None, trainer, complete)
+    wanted = Wanted(tmp_path / "home", None, trainer, complete, trial="")
     made = ensure(wanted, print)
     assert made.folder is not None
     assert made.python.is_relative_to(made.folder)

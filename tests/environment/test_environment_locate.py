@@ -26,7 +26,7 @@ def webui(tmp_path: Path) -> Path:
     return folder
 
 
-def test_inside_a_webui(webui: Path) -> None:
+def test_inside_a_webui(webui: Path, tmp_path: Path) -> None:
     ours = webui / "extensions" / "sd-webui-lora-loop"
     host = find_host(ours)
     assert host == Host(webui, webui / "venv" / "bin" / "python")
@@ -37,7 +37,7 @@ def test_inside_a_webui(webui: Path) -> None:
         "",
     )
     assert home_folder(extension=ours) == webui / "lora-loop"
-    assert host_python(ours) == host.python
+    assert host_python(tmp_path, ours) == host.python
 
 
 def test_forge_says_its_own_version(webui: Path) -> None:
@@ -47,12 +47,12 @@ def test_forge_says_its_own_version(webui: Path) -> None:
     assert (host.kind, host.version, host.site_packages) == ("Forge", "f2.0.1v1.10.1", None)
 
 
-def test_the_one_click_zip_has_its_python_beside_the_webui(webui: Path) -> None:
+def test_the_one_click_zip_has_its_python_beside_the_webui(webui: Path, tmp_path: Path) -> None:
     (webui / "venv" / "bin" / "python").unlink()
     python = webui.parent / "system" / "python" / "python.exe"
     python.parent.mkdir(parents=True)
     python.touch()
-    assert host_python(webui / "extensions" / "sd-webui-lora-loop") == python
+    assert host_python(tmp_path, webui / "extensions" / "sd-webui-lora-loop") == python
 
 
 def test_a_data_dir_away_from_the_webui(tmp_path: Path) -> None:
@@ -71,6 +71,6 @@ def test_home_by_what_was_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert home_folder(Path("told"), tmp_path / "data") == tmp_path / "told"
 
 
-def test_a_host_told_by_a_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_host_told_by_a_variable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LORA_LOOP_HOST_PYTHON", "/opt/python")
-    assert host_python() == Path("/opt/python")
+    assert host_python(tmp_path) == Path("/opt/python")
