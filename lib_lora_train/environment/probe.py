@@ -49,4 +49,6 @@ def _is_standard(entry: Path) -> bool:
 
 
 if __name__ == "__main__":
+    here = str(Path(__file__).absolute().parent)
+    sys.path[:] = [entry for entry in sys.path if entry != here]  # our own pip.py is not pip
     json.dump(describe(), sys.stdout)
