@@ -30,7 +30,7 @@ test-host: setup
 # What depends on torch, on the torch of A1111, Forge and Forge Neo (fetched once, several GB): make test-torch TORCH=2.1.2
 TORCH ?=
 test-torch: setup
-	$(PYTHON) tools/torch_matrix.py $(if $(TORCH),--only $(TORCH)) $(TESTS)
+	$(PYTHON) tools/torch_matrix.py $(if $(TORCH),--only $(TORCH))
 
 coverage: setup
 	$(PYTHON) -m pytest --cov --cov-report=term-missing:skip-covered $(TESTS)

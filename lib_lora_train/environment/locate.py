@@ -132,7 +132,7 @@ def this_python() -> Path | None:
 
     `sys.executable` is empty or another program where Python is embedded, and `pythonw` where the WebUI has no window.
     """
-    given = Path(sys.executable or ".")
+    given = Path(sys.executable or "none")
     names = ("python.exe", "Scripts/python.exe") if sys.platform == "win32" else ("bin/python3", "bin/python")
     near = [given.with_name(given.name.lower().replace("pythonw", "python")), given]
     own = [python for python in near if re.match(r"python(?!w)", python.name.lower())]
