@@ -383,7 +383,9 @@ def test_what_will_be_fetched_is_said_before_anything_is(wanted: Wanted, monkeyp
         raise TrainerEnvironmentError(" | ".join(said))
 
     monkeypatch.setattr(pip, "install", stop)
-    with pytest.raises(TrainerEnvironmentError, match=r"2 packages, 24 MB to fetch, 200 MB on the disk; about a minute"):
+    with pytest.raises(
+        TrainerEnvironmentError, match=r"2 packages, 24 MB to fetch, 200 MB on the disk; about a minute"
+    ):
         ensure(wanted, said.append)
 
 
