@@ -13,7 +13,7 @@ from lib_lora_train.host import drawing, infotext, parts, settings, turns
 from lib_lora_train.host.errors import HostError
 from lib_lora_train.host.finding import find
 from lib_lora_train.host.folders import home
-from lib_lora_train.host.modules import needed
+from lib_lora_train.host.modules import attribute
 from lib_lora_train.host.request import Request
 from lib_lora_train.host.shots import HIRES, HIRES_NEGATIVE, Shot
 from lib_lora_train.host.webui import WebUI
@@ -71,7 +71,8 @@ def loading() -> None:
 def lend() -> None:
     """Tell the trainer's environment on which Python this WebUI runs, wherever that lies: its torch is to be reused."""
     with contextlib.suppress(HostError):
-        locate.lend(home(find()), Path(needed("modules.paths").script_path))
+        webui = attribute("modules.paths", "script_path") or Path.cwd()
+        locate.lend(home(find()), Path(webui))
 
 
 def started() -> None:

@@ -315,7 +315,7 @@ def build(now: Building, with_log: bool = False) -> Html:
     """What is missing to train, what building it takes, and how far it is; once it is there, that it is ready."""
     if now.ready:
         done = element("p", shown("The trainer's packages are ready and tested: training can start."))
-        return element("section", done, _last(now, "A short training"), class_="lora-loop-build lora-loop-is-good")
+        return element("section", done, _last(now, "A short training"), class_="lora-loop-build lora-loop-ready")
     if now.is_built:
         return Html("")
     words = shown(
