@@ -3,7 +3,7 @@ BOOT ?= python3
 PYTHON = "$$(cat build/python.path)"
 TESTS ?=
 
-.PHONY: test test-host setup lint types imports pytest coverage format locks clean
+.PHONY: test test-host test-torch setup lint types imports pytest coverage format locks clean
 
 test: lint types imports pytest
 
@@ -27,6 +27,11 @@ pytest: setup
 test-host: setup
 	WEBUI=$(WEBUI) $(PYTHON) -m pytest tests/webui $(TESTS)
 
+# What depends on torch, on the torch of A1111, Forge and Forge Neo (fetched once, several GB): make test-torch TORCH=2.1.2
+TORCH ?=
+test-torch: setup
+	$(PYTHON) tools/torch_matrix.py $(if $(TORCH),--only $(TORCH))
+
 coverage: setup
 	$(PYTHON) -m pytest --cov --cov-report=term-missing:skip-covered $(TESTS)
 
@@ -41,6 +46,7 @@ LOCKS = lib_lora_train/environment/locks
 locks:
 	for lock in $(LOCKS)/*.in; do $(UV_COMPILE) --no-deps --python-version 3.10 $$lock -o $${lock%.in}.txt || exit 1; done
 	for lock in requirements-dev.in tests/ui/gradio-*.in; do $(UV_COMPILE) --python-version 3.11 $$lock -o $${lock%.in}.txt || exit 1; done
+	for lock in tests/torch/*.in; do $(UV_COMPILE) --python-version $$(sed -n '1s/.*python //p' $$lock) $$lock -o $${lock%.in}.txt || exit 1; done
 
 clean:
 	rm -rf build

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import importlib.util
 import os
 import sys
 import traceback
@@ -16,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lib_lora_train import __version__
-from lib_lora_train.environment.entry import enter, wanted_here
+from lib_lora_train.environment.entry import enter, enter_light, wanted_here
 from lib_lora_train.environment.errors import TrainerEnvironmentError
 from lib_lora_train.environment.locate import home_folder
 from lib_lora_train.environment.state import find
@@ -31,13 +32,24 @@ STOPPED = 6
 class Command:
     """A command: `module` has `add_arguments(parser)` and `run(options) -> int`.
 
-    `anywhere` is for those that need none of the trainer's packages, so they answer even when these are broken.
+    `anywhere` is for those that need none of the trainer's packages, so they answer even when these are broken. `needs`
+    are the packages that suffice for one that needs no torch; `with_torch` and `without_torch` are the options that
+    change this for a command.
     """
 
     name: str
     module: str
     help: str
     anywhere: bool = False
+    needs: tuple[str, ...] = ()
+    with_torch: tuple[str, ...] = ()
+    without_torch: tuple[str, ...] = ()
+
+    def is_light(self, arguments: Sequence[str]) -> bool:
+        """Whether this call of it needs no torch."""
+        given = {argument.partition("=")[0] for argument in arguments}
+        chosen = given & {*self.without_torch} if self.without_torch else not given & {*self.with_torch}
+        return bool(self.needs and chosen)
 
     @property
     def exists(self) -> bool:
@@ -48,7 +60,12 @@ class Command:
 
 COMMANDS = (
     Command("demo", "lib_lora_train.demo.command", "the whole loop on sample photos: check, train, compare"),
-    Command("check", "lib_lora_train.train.dataset.command", "what a dataset is understood as, image by image"),
+    Command(
+        "check",
+        "lib_lora_train.train.dataset.command",
+        "what a dataset is understood as, image by image",
+        needs=("PIL", "numpy"),
+    ),
     Command("train", "lib_lora_train.jobs.train_command", "train one LoRA from a configuration or a job folder"),
     Command("resume", "lib_lora_train.jobs.resume_command", "go on with a job exactly where its last saved state is"),
     Command("status", "lib_lora_train.jobs.status_command", "how far a job is", anywhere=True),
@@ -56,13 +73,26 @@ COMMANDS = (
     Command(
         "queue", "lib_lora_train.jobs.queue_command", "runs one after the other: add, list, run, move", anywhere=True
     ),
-    Command("grid", "lib_lora_train.standalone.command", "epochs x weights x prompts of one LoRA, as a page; keep one"),
+    Command(
+        "grid",
+        "lib_lora_train.standalone.command",
+        "epochs x weights x prompts of one LoRA, as a page; keep one",
+        needs=("PIL", "numpy"),
+        without_torch=("--keep", "--undo"),
+    ),
     Command(
         "install-base",
         "lib_lora_train.demo.install_command",
         "put the small base into A1111, to try the whole loop there",
+        anywhere=True,
     ),
-    Command("expand", "lib_lora_train.prompt.command", "prompts from a template"),
+    Command(
+        "expand",
+        "lib_lora_train.prompt.command",
+        "prompts from a template",
+        needs=("lark", "yaml"),
+        with_torch=("--magic",),
+    ),
     Command("ui", "lib_lora_train.ui.command", "the Train tab as a page of its own, without a WebUI", anywhere=True),
     Command(
         "doctor", "lib_lora_train.environment.command", "what is here, what is wrong, what mends it", anywhere=True
@@ -107,6 +137,10 @@ def _dispatch(arguments: list[str]) -> int:
     home = _home_option(arguments)
     if {"-h", "--help"} & set(arguments) and find(wanted_here(home)) is None:
         return _help_here(arguments)
+    if command.is_light(arguments):
+        if all(importlib.util.find_spec(name) for name in command.needs):
+            return _run(arguments)
+        return enter_light("lib_lora_train.cli", arguments, home)
     return enter("lib_lora_train.cli", arguments, home)
 
 

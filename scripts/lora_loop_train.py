@@ -14,3 +14,4 @@ def tab():
 script_callbacks.on_ui_tabs(tab)
 script_callbacks.on_app_started(lambda *_: door.started())  # with --nowebui too
 door.loading()
+door.lend()

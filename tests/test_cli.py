@@ -142,3 +142,44 @@ def test_a_reader_that_leaves_early_is_no_error() -> None:
         check=False,
     )
     assert (done.stdout, done.stderr) == ("x" * 99 + "\n", "")
+
+
+@pytest.mark.parametrize(
+    ("given", "is_light"),
+    [
+        (["expand", "a {b|c}"], True),
+        (["expand", "a", "--magic", "gpt2"], False),
+        (["expand", "a", "--magic=gpt2"], False),
+        (["check", "photos"], True),
+        (["grid", "--run", "x", "--base", "y"], False),
+        (["grid", "--run", "x", "--keep", "6@0.8"], True),
+        (["grid", "--run", "x", "--undo"], True),
+        (["train", "me.toml"], False),
+        (["demo"], False),
+    ],
+)
+def test_what_needs_no_torch_builds_none(given: list[str], is_light: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    went: list[str] = []
+    monkeypatch.setattr(cli, "enter", lambda *_: went.append("all") or 0)
+    monkeypatch.setattr(cli, "enter_light", lambda *_: went.append("light") or 0)
+    monkeypatch.setattr(cli.importlib.util, "find_spec", lambda _name: None)
+    assert cli.from_anywhere(given) == 0
+    assert went == ["light" if is_light else "all"]
+
+
+def test_install_base_answers_without_any_package(tmp_path: Path) -> None:
+    """It copies five files: no environment is built for that, and Forge's refusal comes at once."""
+    for name in ("a1111/modules", "forge/modules", "forge/modules_forge"):
+        (tmp_path / name).mkdir(parents=True)
+    code = "import sys; sys.path.insert(0, sys.argv[1]); from lib_lora_train.cli import from_anywhere; sys.exit(from_anywhere(sys.argv[2:]))"
+    home = ["--home", str(tmp_path / "home")]
+    for webui in ("a1111", "forge"):
+        (tmp_path / webui / "launch.py").touch()
+        arguments = [str(ROOT), "install-base", "--webui", str(tmp_path / webui), *home]
+        done = subprocess.run(
+            [sys.executable, "-I", "-S", "-c", code, *arguments], capture_output=True, text=True, check=False
+        )
+        assert done.returncode == (0 if webui == "a1111" else 2), done.stderr
+    assert done.stderr.startswith("Forge tells checkpoints by their exact widths")
+    assert (tmp_path / "a1111/models/Stable-diffusion/lora-loop-small.safetensors").is_file()
+    assert not (tmp_path / "home").exists()

@@ -47,7 +47,9 @@ def _add_tools(python: Path, folder: Path, lock: Lock) -> None:
         return
     pins = [pin for pin in lock.pins() if pin.applies()]
     say(f"Installing {len(pins)} development packages …")
-    pip.install(python, ["--no-deps", "--require-hashes", "-r", str(lock.files[0])], folder / "pip", say, len(pins))
+    pip.install(
+        pip.of(python), ["--no-deps", "--require-hashes", "-r", str(lock.files[0])], folder / "pip", say, len(pins)
+    )
     stamp.touch()
 
 
@@ -61,7 +63,7 @@ def _add_page(folder: Path, lock: Lock) -> None:
         venv.create(folder, with_pip=True, clear=True)
         python = folder / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
         arguments = ["--require-hashes", "--only-binary=:all:", "-r", str(lock.files[0])]
-        pip.install(python, arguments, folder / "pip", say, len(lock.pins()))
+        pip.install(pip.of(python), arguments, folder / "pip", say, len(lock.pins()))
     except (TrainerEnvironmentError, subprocess.CalledProcessError) as error:
         shutil.rmtree(folder, ignore_errors=True)
         say(f"{folder.name} could not be made, so its browser tests are skipped: {error}")

@@ -16,7 +16,7 @@ from lib_lora_train.errors import LoraLoopError
 from lib_lora_train.files import atomic
 from lib_lora_train.files.safetensors_header import read_header
 from lib_lora_train.train.base.detect import inspect
-from lib_lora_train.train.base.tokenizer import tokenizer_for
+from lib_lora_train.train.base.tokenizer import BEGIN, END, words_of
 from lib_lora_train.train.errors import ConfigError
 
 NAME = "lora-loop-small"
@@ -126,27 +126,34 @@ def install(base: Path, webui: Path) -> Places:
         raise ConfigError(
             f"{webui} is no WebUI: give A1111's own folder, the one with launch.py and models in it, as --webui."
         )
-    if Host(webui, None).kind == "Forge":
+    host = Host(webui, None)
+    if host.is_forge:
         raise ConfigError(
-            "Forge tells checkpoints by their exact widths and opens none as small as this one, so nothing was installed; it can use LoRAs trained on your own SD 1.x checkpoint, and A1111 can use the small base."
+            f"{host.kind} tells checkpoints by their exact widths and opens none as small as this one, so nothing was installed; it can use LoRAs trained on your own SD 1.x checkpoint, and A1111 can use the small base."
         )
     places = Places(webui / "models" / "Stable-diffusion")
     foreign = places.foreign()
     if foreign is not None:
         raise ConfigError(f"{foreign} is there and is not ours, so nothing was installed: move or rename it first.")
     info = inspect(base)
-    tokenizer = tokenizer_for(info)
+    words = words_of(info)
     with atomic.disk_errors(NAME, places.folder):
         places.words.mkdir(parents=True, exist_ok=True)
-    marks = tokenizer.begin, tokenizer.end
+    marks = _marks(words)
     for name, values in _text_files(info.configs["text_encoder"], marks).items():  # the first one marks it as ours
         atomic.write_json(places.words / name, values)
     for name in ("vocab.json", "merges.txt"):
-        atomic.write_bytes(places.words / name, (tokenizer.folder / name).read_bytes())
+        atomic.write_bytes(places.words / name, (words / name).read_bytes())
     atomic.write_text(places.configuration, configuration(info.configs, places.words))
     with base.open("rb") as stream, atomic.replacing(places.checkpoint) as copy:
         shutil.copyfileobj(stream, copy)
     return places
+
+
+def _marks(words: Path) -> tuple[int, int]:
+    """The numbers of the words that begin and end a text."""
+    vocabulary: Any = json.loads((words / "vocab.json").read_text("utf-8"))
+    return vocabulary[BEGIN], vocabulary[END]
 
 
 def configuration(configs: Mapping[str, Mapping[str, Any]], words: Path) -> str:
@@ -172,8 +179,7 @@ def configuration(configs: Mapping[str, Mapping[str, Any]], words: Path) -> str:
 
 def _text_files(text: Mapping[str, Any], marks: tuple[int, int]) -> dict[str, dict[str, Any]]:
     """transformers' files: the model's sizes, and how its tokenizer treats text."""
-    begin, end = "<|startoftext|>", "<|endoftext|>"
-    special = {"bos_token": begin, "eos_token": end, "unk_token": end, "pad_token": end}
+    special = {"bos_token": BEGIN, "eos_token": END, "unk_token": END, "pad_token": END}
     model = {
         "_name_or_path": NAME,
         "architectures": ["CLIPTextModel"],

@@ -20,6 +20,7 @@ from lib_lora_train.environment.errors import TrainerEnvironmentError
 from lib_lora_train.environment.guard import Report, one_builder
 from lib_lora_train.environment.launch import command_for
 from lib_lora_train.environment.locks import Lock, bitsandbytes_lock
+from lib_lora_train.environment.size import expected
 from lib_lora_train.environment.state import (
     Environment,
     Wanted,
@@ -33,8 +34,11 @@ from lib_lora_train.environment.state import (
 from lib_lora_train.files import atomic
 from lib_lora_train.files.errors import DiskError
 
-NEEDED_MIB = {"host": 600, "complete": 6000}
+READY = "The trainer's environment is ready"
+NEEDED_MIB = {"host": 600, "complete": 8000}
 SELF_TEST = "lib_lora_train.environment.selftest"
+SELF_TEST_S = 900
+"""Longer than the slowest disk and processor take for all imports and two steps of training."""
 
 
 def ensure(wanted: Wanted, report: Report) -> Environment:
@@ -75,23 +79,31 @@ def add_bitsandbytes(environment: Environment, report: Report, lock: Lock | None
             return
         temporary = target.with_name(target.name + ".tmp")
         _remove(temporary)
-        pip.install(environment.python, _into(temporary, lock), target.parent / "pip.tmp", report, 1)
+        program = _pip_of(_ask(environment.python), environment.python)
+        pip.install(program, _into(temporary, lock), target.parent / "pip.tmp", report, 1)
         atomic.rename(temporary, target)
 
 
-def examine(environment: Environment, lock: Lock) -> dict[str, Any]:
-    """Run the self-test in the environment and give its report; its `problems` are sentences."""
-    arguments = [str(file.absolute()) for file in lock.files]
-    command, variables = command_for(environment, SELF_TEST, arguments)
-    done = subprocess.run(
-        command,
-        env=variables,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        encoding="utf-8",
-        errors="replace",
-        check=False,
-    )
+def examine(environment: Environment, lock: Lock, trial: str = "", torch: bool = True) -> dict[str, Any]:
+    """Run the self-test in the environment and give its report; its `problems` are parts of sentences.
+
+    `trial` is the module that trains for a moment (see `state.TRIAL`), "" for none; `torch` is whether there is to be one.
+    """
+    options = [*(["--trial", trial] if trial else []), *([] if torch else ["--without-torch"])]
+    command, variables = command_for(environment, SELF_TEST, [*options, *(str(file.absolute()) for file in lock.files)])
+    try:
+        done = subprocess.run(
+            command,
+            env=variables,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            check=False,
+            timeout=SELF_TEST_S,
+        )
+    except subprocess.TimeoutExpired:
+        return {"problems": [f"the self-test did not end within {SELF_TEST_S // 60} minutes"]}
     try:
         return json.loads(done.stdout.splitlines()[-1])
     except (IndexError, ValueError):
@@ -99,28 +111,40 @@ def examine(environment: Environment, lock: Lock) -> dict[str, Any]:
         return {"problems": [f"the self-test did not finish ({last})"]}
 
 
+def trained(trial: dict[str, Any]) -> str:
+    """What the self-test's short training showed, for a person; "" where none was made."""
+    if "seconds" not in trial:
+        return f"left out: {trial['skipped']}" if trial.get("skipped") else ""
+    return f"two steps, a save and a load back on {trial['device']} ({trial['precision']}) in {trial['seconds']} s"
+
+
 def _build(wanted: Wanted, report: Report) -> Environment:
     began = time.monotonic()
     _sweep(wanted.folder)
-    host = _ask_host(wanted.host_python) if wanted.host_python else None
-    version = tuple(host["version"]) if host else sys.version_info[:3]
-    paths = tuple(Path(path) for path in host["paths"]) if host else ()
+    about = _about_python(wanted)
+    version = tuple(about["version"]) if about else sys.version_info[:3]
+    # Without torch there is nothing to reuse of that Python's packages, and so nothing to hide.
+    paths = tuple(Path(path) for path in about["paths"]) if about and wanted.torch else ()
     folder = wanted.folder / wanted.name(version)
     if folder.is_dir() and wanted.host_python:
-        report("Checking the trainer's packages with this WebUI's torch …")
-        _test(wanted, folder, paths)
+        report("Checking the trainer's packages with this WebUI's torch, and training two steps …")
+        _test(wanted, folder, paths, report)
     else:
+        size = expected(wanted, version)
         _check_space(wanted)
+        report(f"To do, once: {size.sentence}.")
         _remove(folder)
         temporary = wanted.folder / f"{folder.name}.{os.getpid()}.tmp"
         try:
-            _fill(wanted, temporary, paths, report)
+            _fill(wanted, temporary, about, report)
+            report("Testing them with a short training …" if wanted.trial else "Testing them …")
+            _test(wanted, temporary, paths, report)
             if hasattr(os, "sync"):
                 os.sync()  # one call for all the files, before the name that says they are whole
             atomic.rename(temporary, folder)
         finally:
             _remove(temporary)
-    report(f"The trainer's environment is ready ({time.monotonic() - began:.0f} s): {folder}")
+    report(f"{READY} ({time.monotonic() - began:.0f} s): {folder}")
     found = load(wanted, folder)
     if found is None:
         raise TrainerEnvironmentError(
@@ -129,25 +153,23 @@ def _build(wanted: Wanted, report: Report) -> Environment:
     return found
 
 
-def _fill(wanted: Wanted, temporary: Path, paths: tuple[Path, ...], report: Report) -> None:
-    """Install everything into `temporary` and test it there."""
+def _fill(wanted: Wanted, temporary: Path, about: dict[str, Any], report: Report) -> None:
+    """Install everything into `temporary`."""
     scratch = temporary / "pip"
     if wanted.host_python:
-        total = sum(pin.applies() for pin in wanted.trainer.pins())
-        report(
-            f"Installing the trainer's {total} packages beside the WebUI (about 25 MB, once); the WebUI's own stay as they are."
-        )
-        pip.install(wanted.host_python, _into(temporary / "packages", wanted.trainer), scratch, report, total)
+        total = sum(pin.applies(tuple(about["version"])) for pin in wanted.lock.pins())
+        if wanted.torch:
+            report(f"Installing {total} packages beside the WebUI; its own packages stay as they are.")
+        program = _pip_of(about, wanted.host_python)
+        pip.install(program, _into(temporary / "packages", wanted.lock), scratch, report, total)
     else:
         _fill_complete(wanted, temporary, report)
     shutil.rmtree(scratch, ignore_errors=True)
-    report("Testing them …")
-    _test(wanted, temporary, paths)
 
 
 def _fill_complete(wanted: Wanted, temporary: Path, report: Report) -> None:
     _check_venv_module()
-    report(f"Making the trainer's environment (once; torch is large): {temporary.parent}")
+    report(f"Making the trainer's environment: {temporary.parent}")
     venv = subprocess.run(
         [sys.executable, "-m", "venv", str(temporary / "venv")], capture_output=True, text=True, check=False
     )
@@ -160,11 +182,13 @@ def _fill_complete(wanted: Wanted, temporary: Path, report: Report) -> None:
     pins = [pin for pin in wanted.lock.pins() if pin.applies()]
     scratch = temporary / "pip"
     report(f"Installing {len(pins)} packages …")
-    pip.install(python, _options(wanted.lock), scratch, report, len(pins))
+    pip.install(pip.of(python), _options(wanted.lock), scratch, report, len(pins))
     held = temporary / "held.txt"  # torch brings its own libraries, and must move none of ours
     held.write_text("".join(f"{pin.name}=={pin.version}\n" for pin in pins), "utf-8")
     report(f"Installing {wanted.torch} …")
-    pip.install(python, ["--only-binary=:all:", "-c", str(held), *pip.torch_arguments(wanted.torch)], scratch, report)
+    pip.install(
+        pip.of(python), ["--only-binary=:all:", "-c", str(held), *pip.torch_arguments(wanted.torch)], scratch, report
+    )
     held.unlink()
 
 
@@ -188,17 +212,29 @@ def _into(target: Path, lock: Lock) -> list[str]:
     return ["--target", str(target), *_options(lock)]
 
 
-def _ask_host(python: Path) -> dict[str, Any]:
-    """What the host's Python says of itself; raises TrainerEnvironmentError if it cannot lend a torch."""
+def _ask(python: Path) -> dict[str, Any]:
+    """What a Python says of itself. Raises TrainerEnvironmentError when it does not start."""
     variables = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME")}
     script = str(Path(probe.__file__).absolute())
     try:
         done = subprocess.run([str(python), script], env=variables, capture_output=True, text=True, check=True)
-        about: dict[str, Any] = json.loads(done.stdout)
+        return dict(json.loads(done.stdout))
     except (OSError, subprocess.CalledProcessError, ValueError) as error:
         raise TrainerEnvironmentError(
             f"The WebUI's Python at {python} does not start ({error}); start the WebUI once so that it mends itself."
         ) from error
+
+
+def _about_python(wanted: Wanted) -> dict[str, Any]:
+    """What the Python to install beside says of itself; empty for an environment of its own."""
+    if wanted.host_python is None:
+        return {}
+    return _ask_host(wanted.host_python) if wanted.torch else _ask(wanted.host_python)
+
+
+def _ask_host(python: Path) -> dict[str, Any]:
+    """What the host's Python says of itself; raises TrainerEnvironmentError if it cannot lend a torch."""
+    about = _ask(python)
     if not about["has_torch"]:
         raise TrainerEnvironmentError(
             f"The WebUI's Python at {python} has no torch yet; start the WebUI once so that it installs it."
@@ -207,29 +243,42 @@ def _ask_host(python: Path) -> dict[str, Any]:
         raise TrainerEnvironmentError(
             f"The WebUI's Python at {python} is older than 3.10, which the trainer needs; update the WebUI's Python."
         )
-    if not about["has_pip"]:
-        raise TrainerEnvironmentError(
-            f"The WebUI's Python at {python} has no pip; run it with '-m ensurepip', then try again."
-        )
+    _pip_of(about, python)
     return about
 
 
-def _test(wanted: Wanted, folder: Path, paths: tuple[Path, ...]) -> None:
+def _pip_of(about: dict[str, Any], python: Path) -> list[str]:
+    """The command of the pip that this Python has, or comes with. Raises TrainerEnvironmentError."""
+    if not about["pip"]:
+        raise TrainerEnvironmentError(
+            f"The Python at {python} has no pip and comes with none; install pip for it, then try again."
+        )
+    return [str(python), *about["pip"]]
+
+
+def _test(wanted: Wanted, folder: Path, paths: tuple[Path, ...], report: Report) -> None:
     """Test what is in `folder` with the Python that will use it, and record that it works."""
     environment = Environment(
         wanted.home, wanted.host_python or venv_python(folder), folder, package_folders(folder), paths
     )
-    found = examine(environment, wanted.lock)
+    found = examine(environment, wanted.lock, wanted.trial, bool(wanted.torch))
     problems = found.get("problems", [])
     if problems:
         more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
         raise TrainerEnvironmentError(
             f"The trainer's packages were installed but do not work: {problems[0]}{more}; run 'doctor' for the whole report."
         )
+    if told := trained(found["trial"]):
+        report(f"A short training: {told}.")
     add_tested(
         folder,
         tested_key(wanted),
-        {"paths": [str(path) for path in paths], "torch": found["torch"], "cuda": found["cuda"]},
+        {
+            "paths": [str(path) for path in paths],
+            "torch": found["torch"],
+            "cuda": found["cuda"],
+            "trial": found["trial"],
+        },
     )
 
 

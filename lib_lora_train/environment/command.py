@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 import json
 
-from lib_lora_train.environment.build import add_bitsandbytes, ensure, rebuild
-from lib_lora_train.environment.entry import say, wanted_here
+from lib_lora_train.environment.build import add_bitsandbytes, trained
+from lib_lora_train.environment.entry import built, say, wanted_here
 from lib_lora_train.environment.errors import TrainerEnvironmentError
 from lib_lora_train.environment.report import Report, collect
 
@@ -28,9 +28,9 @@ def run(arguments: argparse.Namespace) -> int:
     """Report, and build first if asked; 0 when all is well, 8 when something must be mended."""
     wanted = wanted_here(arguments.home)
     if arguments.rebuild:
-        rebuild(wanted, say)
+        built(wanted, again=True)
     if arguments.build or arguments.with_bitsandbytes:
-        environment = ensure(wanted, say)
+        environment = built(wanted)
         if arguments.with_bitsandbytes:
             add_bitsandbytes(environment, say)
     report = collect(wanted)
@@ -47,7 +47,7 @@ def _table(report: Report) -> str:
         ("Home", report.home),
         (
             "WebUI",
-            f"{host['kind']} {host['version']} in {host['folder']} (gradio {host['gradio'] or '?'}, torch {host['torch'] or '?'})"
+            f"{host['kind']} {host['version'] or '(no version found)'} in {host['folder']} (gradio {host['gradio'] or '?'}, torch {host['torch'] or '?'})"
             if host
             else "none around this folder",
         ),
@@ -57,6 +57,7 @@ def _table(report: Report) -> str:
         ),
         ("torch", _torch(about) if about else "not looked at: no environment"),
         *(("", f"{device['name']}, {device['memory_gib']} GiB") for device in about.get("devices", [])),
+        *([("Training", trained(report.trial))] if report.trial else []),
         *((name if not index else "", text) for index, (name, text) in enumerate(_packages(report))),
         ("Free disk", f"{report.free_gib} GiB"),
         ("Tokenizer", report.tokenizer or "no vocab.json and merges.txt found"),

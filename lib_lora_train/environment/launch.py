@@ -52,10 +52,10 @@ def trainer_command(home: Path, module: str, arguments: Sequence[str]) -> tuple[
 
     Raises TrainerEnvironmentError when the environment is not built yet. Starts nothing.
     """
-    found = find(Wanted(home, host_python()))
+    found = find(Wanted(home, host_python(home)))
     if found is None:
         raise TrainerEnvironmentError(
-            f"The trainer's packages are not in {home} yet; run 'python -m lib_lora_train doctor --build' once."
+            f"The trainer's packages are not in {home} yet; press Build in the Train tab, or run 'python -m lib_lora_train doctor --build' once."
         )
     return command_for(found, module, arguments)
 

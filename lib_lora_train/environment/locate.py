@@ -1,17 +1,29 @@
-"""Where things are: the extension, the WebUI around it, its Python, and *home*. Looks at files only, runs nothing."""
+"""Where things are: the extension, the WebUI around it, its Python, and *home*. Looks at files only, runs nothing.
+
+A WebUI's Python can lie anywhere: conda, a portable one, the system's, a venv beside the folder. The WebUI's own process
+knows it, so it tells (`lend`): by a variable to what it starts, and by a file in *home* to whoever comes from a terminal.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import re
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, cast
+
+from lib_lora_train.files import atomic
+from lib_lora_train.files.errors import DiskError
 
 HOME = "lora-loop"
 HOME_VARIABLE = "LORA_LOOP_HOME"
 HOST_PYTHON_VARIABLE = "LORA_LOOP_HOST_PYTHON"
+LENT = "webui.json"
+"""The file in `HOME/environment` that names the WebUI of this home and its Python."""
 
 
 @dataclass(frozen=True)
@@ -22,21 +34,34 @@ class Host:
     python: Path | None
 
     @property
+    def is_forge(self) -> bool:
+        """Whether it is Forge or one of the WebUIs that were made from it."""
+        return (self.folder / "modules_forge").is_dir()
+
+    @property
     def kind(self) -> str:
-        """The family of WebUI, by the folders that tell them apart."""
-        return "Forge" if (self.folder / "modules_forge").is_dir() else "A1111"
+        """The name of this WebUI, by the files that tell them apart."""
+        if not self.is_forge:
+            return "SD.Next" if (self.folder / "installer.py").is_file() else "A1111"
+        if "reforge" in _text(self.folder / "README.md")[:600].lower():
+            return "reForge"
+        name = self._forge("version")
+        return f"Forge {name.title()}" if name.isalpha() else "Forge"  # forks put their name there: "neo", "classic"
 
     @property
     def version(self) -> str:
         """The version as the host writes it, or an empty string."""
-        for name, pattern in (
-            ("modules_forge/forge_version.py", r"version = '([^']+)'"),
-            ("CHANGELOG.md", r"^## (\S+)"),
-        ):
-            found = re.search(pattern, _text(self.folder / name), re.MULTILINE)
-            if found:
-                return found[1]
-        return ""
+        name = self._forge("version")
+        if name:
+            return self._forge("release") if name.isalpha() else name
+        changes = _text(self.folder / "CHANGELOG.md")
+        found = re.search(r"^## (?:Update for )?(\S+)", changes, re.MULTILINE)
+        return found[1] if found else ""
+
+    def _forge(self, name: str) -> str:
+        text = _text(self.folder / "modules_forge" / "forge_version.py")
+        found = re.search(rf"""^{name} = ["']([^"']+)["']""", text, re.MULTILINE)
+        return found[1] if found else ""
 
     @property
     def site_packages(self) -> Path | None:
@@ -62,25 +87,72 @@ def extension_folder() -> Path:
     return Path(__file__).absolute().parents[2]
 
 
-def find_host(extension: Path | None = None) -> Host | None:
-    """The WebUI in whose `extensions` folder this extension lies, or None."""
+def find_host(extension: Path | None = None, home: Path | None = None) -> Host | None:
+    """The WebUI in whose `extensions` folder this extension lies, or the one that `home` knows of (`lend`), or None."""
     extension = extension or extension_folder()
+    lent = _lent(home) if home else None
     folder = extension.parent.parent
     inside = (
         extension.parent.name == "extensions" and (folder / "launch.py").is_file() and (folder / "modules").is_dir()
     )
     if not inside:
-        return None
+        return lent
+    if lent and lent.folder.resolve() == folder.resolve():
+        return lent
     return Host(folder, next((python for python in _host_pythons(folder) if python.is_file()), None))
 
 
-def host_python(extension: Path | None = None) -> Path | None:
+def host_python(home: Path, extension: Path | None = None) -> Path | None:
     """The Python whose torch is to be reused: the one told by the environment variable, else the WebUI's."""
     told = os.environ.get(HOST_PYTHON_VARIABLE)
     if told:
         return Path(told).absolute()
-    host = find_host(extension)
+    host = find_host(extension, home)
     return host.python if host else None
+
+
+def lend(home: Path, webui: Path) -> None:
+    """Called in the WebUI's own process: its Python is the one to reuse, now and from a terminal later.
+
+    A person's own LORA_LOOP_HOST_PYTHON stays. A disk that cannot be written to only loses the terminal's part.
+    """
+    python = this_python()
+    if python is None or os.environ.get(HOST_PYTHON_VARIABLE):
+        return
+    os.environ[HOST_PYTHON_VARIABLE] = str(python)
+    host = Host(webui.absolute(), python)
+    if _lent(home) != host:
+        with contextlib.suppress(DiskError, OSError):
+            (home / "environment").mkdir(parents=True, exist_ok=True)
+            atomic.write_json(home / "environment" / LENT, {"folder": str(host.folder), "python": str(python)})
+
+
+def this_python() -> Path | None:
+    """The running Python as a program that can be started again and has a console; None where there is none to be found.
+
+    `sys.executable` is empty or another program where Python is embedded, and `pythonw` where the WebUI has no window.
+    """
+    given = Path(sys.executable or "none")
+    names = ("python.exe", "Scripts/python.exe") if sys.platform == "win32" else ("bin/python3", "bin/python")
+    near = [given.with_name(given.name.lower().replace("pythonw", "python")), given]
+    own = [python for python in near if re.match(r"python(?!w)", python.name.lower())]
+    others = [Path(sys.prefix) / name for name in names]
+    return next((python for python in (*own, *others) if python.is_file()), None)
+
+
+def _lent(home: Path) -> Host | None:
+    """What `lend` wrote, as far as it is still true: the program and the WebUI are where they were."""
+    try:
+        told: Any = json.loads((home / "environment" / LENT).read_text("utf-8"))
+    except (OSError, ValueError):
+        return None
+    found = cast("dict[str, Any]", told) if isinstance(told, dict) else {}
+    folder, python = found.get("folder"), found.get("python")
+    if not (isinstance(folder, str) and isinstance(python, str)) or "\0" in folder + python:
+        return None
+    host = Host(Path(folder), Path(python))
+    is_true = Path(python).is_absolute() and Path(python).is_file() and os.access(python, os.X_OK)
+    return host if is_true and (host.folder / "launch.py").is_file() else None
 
 
 def home_folder(explicit: Path | None = None, data_dir: Path | None = None, extension: Path | None = None) -> Path:

@@ -82,15 +82,20 @@ class Progress:
                 self._report(f"      … {self._doing} ({now - self._began:.0f} s so far)")
 
 
-def install(python: Path, arguments: Sequence[str], scratch: Path, report: Report, total: int = 0) -> None:
-    """Run `pip install ARGUMENTS` by that Python, with its temporary files in `scratch`.
+def of(python: Path) -> list[str]:
+    """The command of that Python's own pip."""
+    return [str(python), "-m", "pip"]
+
+
+def install(program: Sequence[str], arguments: Sequence[str], scratch: Path, report: Report, total: int = 0) -> None:
+    """Run `pip install ARGUMENTS` by `program` (`of(python)`), with its temporary files in `scratch`.
 
     Raises IndexUnreachable, DiskError or TrainerEnvironmentError with one sentence; pip's own words are in
     `pip.log` beside `scratch`'s parent.
     """
     scratch.mkdir(parents=True, exist_ok=True)
     options = ["--no-input", "--disable-pip-version-check", "--progress-bar=off", "--no-warn-script-location"]
-    command = [str(python), "-m", "pip", "install", *options, *arguments]
+    command = [*program, "install", *options, *arguments]
     progress = Progress(report, total)
     lines: list[str] = []
     log = scratch.parent.parent / "pip.log"

@@ -18,8 +18,20 @@ def describe() -> dict[str, object]:
         "version": list(sys.version_info[:3]),
         "paths": ([torch] if torch else []) + others,
         "has_torch": bool(torch),
-        "has_pip": importlib.util.find_spec("pip") is not None,
+        "pip": _pip(),
     }
+
+
+def _pip() -> list[str]:
+    """How this Python runs pip: its own, else the wheel that comes with Python, where a venv was made without one (by uv)."""
+    if importlib.util.find_spec("pip") is not None:
+        return ["-m", "pip"]
+    found = importlib.util.find_spec("ensurepip")
+    packaged = sysconfig.get_config_var("WHEEL_PKG_DIR")  # Linux distributions keep it elsewhere
+    folders = [Path(found.origin).parent / "_bundled"] if found is not None and found.origin else []
+    folders += [Path(packaged)] if packaged else []
+    wheels = [wheel for folder in folders for wheel in sorted(folder.glob("pip-*.whl"))]
+    return [str(wheels[-1] / "pip")] if wheels else []
 
 
 def _is_standard(entry: Path) -> bool:
@@ -37,4 +49,6 @@ def _is_standard(entry: Path) -> bool:
 
 
 if __name__ == "__main__":
+    here = str(Path(__file__).absolute().parent)
+    sys.path[:] = [entry for entry in sys.path if entry != here]  # our own pip.py is not pip
     json.dump(describe(), sys.stdout)

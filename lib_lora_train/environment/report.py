@@ -13,7 +13,8 @@ from typing import Any
 from lib_lora_train.environment.build import NEEDED_MIB, examine
 from lib_lora_train.environment.locate import Host, extension_folder, find_host
 from lib_lora_train.environment.locks import Lock
-from lib_lora_train.environment.state import Environment, Wanted, find
+from lib_lora_train.environment.size import expected
+from lib_lora_train.environment.state import LIGHT, Environment, Wanted, find
 
 BUILD = "python -m lib_lora_train doctor --build"
 REBUILD = "python -m lib_lora_train doctor --rebuild"
@@ -29,6 +30,7 @@ class Report:
     host: dict[str, str] | None
     environment: dict[str, Any]
     torch: dict[str, Any]
+    trial: dict[str, Any]
     packages: dict[str, str]
     free_gib: float
     tokenizer: str
@@ -42,14 +44,18 @@ class Report:
 def collect(wanted: Wanted) -> Report:
     """Look at everything; starts the self-test if there is an environment, builds nothing."""
     problems: list[str] = []
-    host = find_host()
+    host = find_host(home=wanted.home)
     found = find(wanted)
-    tested = examine(found, wanted.lock if found.folder else Lock(wanted.trainer.files)) if found else {}
+    lock = wanted.lock if found and found.folder else Lock(wanted.trainer.files)
+    tested = examine(found, lock, wanted.trial) if found else {}
     if found is None:
         problems.append(_missing(wanted))
     problems += [
         f"The trainer's packages do not work: {problem}; run '{REBUILD}'." for problem in tested.get("problems", [])
     ]
+    trial = tested.get("trial", {})
+    if trial.get("skipped"):
+        problems.append(f"The short training was left out: {trial['skipped']}, then run doctor again.")
     problems += _about_devices(tested)
     problems += _about_host(host)
     free = _free_gib(wanted.home)
@@ -65,6 +71,7 @@ def collect(wanted: Wanted) -> Report:
         host=_host(host),
         environment=_environment(wanted, found),
         torch={key: tested[key] for key in ("torch", "cuda", "mps", "devices") if key in tested},
+        trial=trial,
         packages=tested.get("packages", {}),
         free_gib=round(free, 1),
         tokenizer=tokenizer,
@@ -83,7 +90,9 @@ def _environment(wanted: Wanted, found: Environment | None) -> dict[str, Any]:
 
 def _missing(wanted: Wanted) -> str:
     leftovers = list(wanted.folder.glob("*.tmp"))
-    older = [folder for folder in wanted.folder.glob("cp*") if folder not in leftovers]
+    older = [
+        folder for folder in wanted.folder.glob("cp*") if folder not in leftovers and not folder.name.endswith(LIGHT)
+    ]
     why = (
         "an earlier build was interrupted"
         if leftovers
@@ -91,7 +100,7 @@ def _missing(wanted: Wanted) -> str:
         if older
         else "it is built at first use"
     )
-    return f"The trainer's environment is not in {wanted.folder} ({why}); run '{BUILD}'."
+    return f"The trainer's environment is not in {wanted.folder} ({why}); run '{BUILD}': {expected(wanted).sentence}."
 
 
 def _about_devices(tested: dict[str, Any]) -> list[str]:
@@ -108,7 +117,7 @@ def _about_host(host: Host | None) -> list[str]:
     if host is None or host.python is not None:
         return []
     return [
-        f"The WebUI in {host.folder} has no Python environment yet, so a complete one would be made; start the WebUI once to share its torch."
+        f"The WebUI in {host.folder} has no Python that could be found, so a complete environment would be made; start the WebUI once, so that its Python is known and its torch is shared."
     ]
 
 

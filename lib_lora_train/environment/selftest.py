@@ -1,10 +1,11 @@
-"""Run inside a new environment: imports everything that the lock names and compares the versions.
+"""Run inside a new environment: imports everything that the lock names, compares the versions, and trains two steps.
 
 `main` prints one JSON object as its last line. Nothing of torch at import, as this also runs where torch is broken.
 """
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import importlib
 import importlib.metadata
@@ -29,19 +30,43 @@ DEEP = {
 
 
 def main(arguments: list[str]) -> int:
-    """Examine the lock files named in `arguments` and print the report. Always ends with 0: the report says the rest."""
+    """Examine what the lock files named in `arguments` list, train for a moment if a module for that is named, and print
+    the report. Always ends with 0: the report says the rest."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--trial", metavar="MODULE", help="train by its run()")
+    parser.add_argument("--without-torch", action="store_true", help="there is to be no torch")
+    parser.add_argument("locks", nargs="*", type=Path)
+    options = parser.parse_args(arguments)
     with contextlib.redirect_stdout(sys.stderr):
-        found = examine(Lock(tuple(Path(argument) for argument in arguments)))
+        found = examine(Lock(tuple(options.locks)), not options.without_torch)
+        if options.trial and not found["problems"]:
+            found["trial"] = _train(options.trial, found["problems"])
     sys.stdout.write(json.dumps(found) + "\n")
     return 0
 
 
-def examine(lock: Lock) -> dict[str, Any]:
+def _train(module: str, problems: list[str]) -> dict[str, Any]:
+    """What the module's `run()` tells of its short training: `device`, `precision`, `seconds`; empty when it failed."""
+    try:
+        return dict(importlib.import_module(module).run())
+    except Exception as error:  # what a torch lacks, or a device cannot do, shows itself in any way
+        problems.append(f"a short training fails ({type(error).__name__}: {str(error).rstrip('.')})")
+        return {}
+
+
+def examine(lock: Lock, torch: bool = True) -> dict[str, Any]:
     """The report: versions, devices, and `problems`, each a part of a sentence."""
     problems: list[str] = []
-    about: dict[str, Any] = {"python": sys.version.split()[0], "torch": "", "cuda": False, "mps": False, "devices": []}
+    about: dict[str, Any] = {
+        "python": sys.version.split()[0],
+        "torch": "",
+        "cuda": False,
+        "mps": False,
+        "devices": [],
+        "trial": {},
+    }
     try:
-        about |= _torch(problems)
+        about |= _torch(problems) if torch else {}
     except Exception as error:  # a torch can break in any way, and which one is what we are here to say
         problems.append(f"torch cannot be used ({type(error).__name__}: {error})")
     packages: dict[str, str] = {}

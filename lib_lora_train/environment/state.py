@@ -22,17 +22,26 @@ from lib_lora_train.files.atomic import write_json
 
 RECORD = "environment.json"
 FORMAT = 1
+LIGHT = "-light"
+"""How the folder's name of an environment without torch ends."""
+TRIAL = "lib_lora_train.train.trial"
+"""Trains two steps in the environment's self-test; named only, as `launch` names the trainer: nothing of it is imported."""
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """What an environment must be: under which home, for which host's Python (or none), with which packages."""
+    """What an environment must be: under which home, for which host's Python (or none), with which packages.
+
+    Without `torch` it is a light one (`light`): for what draws prompts and looks at photos, beside any Python.
+    """
 
     home: Path
     host_python: Path | None = None
     trainer: Lock = field(default_factory=lambda: shipped("trainer"))
     complete: Lock = field(default_factory=lambda: shipped("complete"))
     torch: str = TORCH
+    trial: str = TRIAL
+    """The module whose `run()` the self-test trains with, or ""."""
 
     @property
     def folder(self) -> Path:
@@ -51,7 +60,14 @@ class Wanted:
     @property
     def suffix(self) -> str:
         """The folder's name without the version of Python."""
+        if not self.torch:
+            return f"-{self.lock.digest()}{LIGHT}"
         return f"-{self.lock.digest()}-host" if self.host_python else f"-{self.lock.digest(self.torch)}"
+
+
+def light(home: Path) -> Wanted:
+    """The few packages for commands that need no torch, beside the running Python."""
+    return Wanted(home, Path(sys.executable), trainer=shipped("light"), torch="", trial="")
 
 
 @dataclass(frozen=True)
@@ -70,7 +86,8 @@ def find(wanted: Wanted) -> Environment | None:
     """The environment if it is complete and was tested with what it would use now. Starts no process."""
     # What an activated process sees came with it; a child would not see it, so the folder must be found again.
     activated = PACKAGES_VARIABLE in os.environ
-    here = running(wanted) if not activated and wanted.host_python in (None, Path(sys.executable)) else None
+    may_be_here = wanted.torch and not activated and wanted.host_python in (None, Path(sys.executable))
+    here = running(wanted) if may_be_here else None
     if here is not None:
         return here
     own = wanted.folder / wanted.name(sys.version_info[:3])

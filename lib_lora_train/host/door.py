@@ -5,11 +5,15 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
+from lib_lora_train.environment import locate
 from lib_lora_train.host import drawing, infotext, parts, settings, turns
 from lib_lora_train.host.errors import HostError
 from lib_lora_train.host.finding import find
+from lib_lora_train.host.folders import home
+from lib_lora_train.host.modules import attribute
 from lib_lora_train.host.request import Request
 from lib_lora_train.host.shots import HIRES, HIRES_NEGATIVE, Shot
 from lib_lora_train.host.webui import WebUI
@@ -62,6 +66,13 @@ def loading() -> None:
     """The WebUI loads its scripts, and will load a model next."""
     with contextlib.suppress(HostError):
         turns.spare_the_start(find())
+
+
+def lend() -> None:
+    """Tell the trainer's environment on which Python this WebUI runs, wherever that lies: its torch is to be reused."""
+    with contextlib.suppress(HostError):
+        webui = attribute("modules.paths", "script_path") or Path.cwd()
+        locate.lend(home(find()), Path(webui))
 
 
 def started() -> None:

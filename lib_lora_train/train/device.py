@@ -65,7 +65,9 @@ def has_exact_attention(kind: str, capability: tuple[int, int], precision: str) 
 def _set_determinism(wanted: bool, exact_attention: bool) -> None:
     """Kernels whose results do not differ from run to run, where `wanted` and there; the quickest ones otherwise."""
     torch.use_deterministic_algorithms(wanted, warn_only=not exact_attention)
-    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # a debugging aid that costs half as much time again
+    debugging = getattr(torch.utils, "deterministic", None)  # younger than torch 2.1
+    if debugging is not None:
+        debugging.fill_uninitialized_memory = False  # it costs half as much time again
     torch.backends.cudnn.benchmark = not wanted
     torch.backends.cuda.enable_mem_efficient_sdp(not (wanted and exact_attention))
     if hasattr(torch.backends.cuda, "enable_cudnn_sdp"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,9 @@ from PIL import Image
 from lib_lora_train import cli
 from lib_lora_train.demo import command, picture
 from lib_lora_train.demo.world.places import PLACES
+from lib_lora_train.environment.activate import PACKAGES_VARIABLE
 from lib_lora_train.environment.entry import wanted_here
+from lib_lora_train.environment.locate import HOME_VARIABLE
 from lib_lora_train.environment.state import running
 
 
@@ -35,9 +38,12 @@ def test_it_asks_for_three_places_one_of_which_is_in_no_photo() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.torch
 def test_the_whole_loop(tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(command, "DRAWING", "--w 64 --h 64 --s 1 --l 5 --d 1 --ss dpmpp_2m")
-    if running(wanted_here(tmp_path)) is None:
+    if PACKAGES_VARIABLE in os.environ:  # `make test-torch`: beside a WebUI's torch, in an environment that was built
+        (tmp_path / "environment").symlink_to(Path(os.environ[HOME_VARIABLE]) / "environment")
+    elif running(wanted_here(tmp_path)) is None:
         pytest.skip("the trainer's packages are not this Python's")
     code = cli.main(
         ["demo", "--out", str(tmp_path / "out"), "--home", str(tmp_path), "--steps", "3", "--set", "loop.batch_size=1"]

@@ -156,7 +156,7 @@ def host(bare_host: FakeHost) -> FakeHost:
 def wanted(tmp_path: Path, host: FakeHost, shop: Shop) -> Wanted:
     """An environment of two small packages on that host."""
     lock = shop.lock(shop.add("loopone", "1.0"), shop.add("looptwo", "2.0"))
-    return Wanted(tmp_path / "home", host.python, trainer=lock, complete=shop.lock(name="complete.txt"))
+    return Wanted(tmp_path / "home", host.python, trainer=lock, complete=shop.lock(name="complete.txt"), trial="")
 
 
 def other_python(version: str) -> str | None:

@@ -20,7 +20,8 @@ from lib_lora_train.environment.build import add_bitsandbytes, ensure, rebuild
 from lib_lora_train.environment.errors import IndexUnreachable, TrainerEnvironmentError
 from lib_lora_train.environment.guard import one_builder
 from lib_lora_train.environment.launch import command_for
-from lib_lora_train.environment.state import Environment, Wanted, find
+from lib_lora_train.environment.size import expected, share
+from lib_lora_train.environment.state import Environment, Wanted, find, light, read_record
 from lib_lora_train.files.errors import DiskError
 
 from .conftest import NUMPY, ROOT, TORCH, FakeHost, Shop, other_python, run_python
@@ -32,7 +33,7 @@ from lib_lora_train.environment import build, pip
 from lib_lora_train.environment.locks import Lock
 from lib_lora_train.environment.state import Wanted
 home, host, trainer, complete = map(Path, sys.argv[1:5])
-wanted = Wanted(home, host, Lock((trainer,)), Lock((complete,)))
+wanted = Wanted(home, host, Lock((trainer,)), Lock((complete,)), trial="")
 {before}
 print(build.ensure(wanted, print).folder)
 """
@@ -267,7 +268,7 @@ def test_a_complete_environment_where_there_is_no_host(tmp_path: Path, shop: Sho
     trainer = shop.lock(shop.add("loopone", "1.0"))
     complete = shop.lock(shop.add("numpy", "9.9", NUMPY), name="complete.txt")
     shop.add("torch", "2.13.0", {**TORCH, "torch/version.py": "__version__ = '2.13.0+cpu'\n"})
-    wanted = Wanted(tmp_path / "home", None, trainer, complete)
+    wanted = Wanted(tmp_path / "home", None, trainer, complete, trial="")
     made = ensure(wanted, print)
     assert made.folder is not None
     assert made.python.is_relative_to(made.folder)
@@ -320,3 +321,105 @@ def test_a_child_gets_a_deliberate_environment(monkeypatch: pytest.MonkeyPatch, 
     assert variables["HF_HUB_OFFLINE"] == variables["TRANSFORMERS_OFFLINE"] == variables["PYTHONUTF8"] == "1"
     assert variables["LORA_LOOP_HOME"] == str(tmp_path)
     assert not {"PYTHONPATH", "LORA_LOOP_HOST_PATHS"} & set(variables)
+
+
+TRIAL = """
+def run():
+    import torch
+    return {'device': 'CPU', 'precision': 'fp32', 'seconds': 1.5}
+"""
+
+
+def test_a_build_trains_with_what_was_installed(wanted: Wanted, shop: Shop) -> None:
+    lock = shop.lock(shop.add("looptrial", "1.0", {"looptrial.py": TRIAL}), name="trial.txt")
+    said: list[str] = []
+    made = ensure(replace(wanted, trainer=lock, trial="looptrial"), said.append)
+    assert any("two steps, a save and a load back on CPU (fp32) in 1.5 s" in line for line in said)
+    assert made.folder is not None
+    [tested] = read_record(made.folder)["tested"].values()
+    assert tested["trial"]["seconds"] == 1.5
+
+
+def test_a_build_whose_training_fails_makes_no_environment(wanted: Wanted, shop: Shop) -> None:
+    """A1111's torch 2.1.2: every package imported, and no run began."""
+    broken = TRIAL.replace("import torch", "import torch.utils; torch.utils.deterministic")
+    lock = shop.lock(shop.add("looptrial", "1.0", {"looptrial.py": broken}), name="trial.txt")
+    with pytest.raises(TrainerEnvironmentError, match=r"do not work: a short training fails \(\w+Error: ") as caught:
+        ensure(replace(wanted, trainer=lock, trial="looptrial"), print)
+    assert "\n" not in str(caught.value)
+    assert find(wanted) is None
+    assert leftovers(wanted) == []
+
+
+def test_a_gpu_that_is_full_just_now_does_not_stop_a_build(wanted: Wanted, shop: Shop) -> None:
+    full = "def run(): return {'device': 'GTX 1060', 'precision': '', 'skipped': 'GTX 1060 is full; close a program'}\n"
+    lock = shop.lock(shop.add("looptrial", "1.0", {"looptrial.py": full}), name="trial.txt")
+    said: list[str] = []
+    assert ensure(replace(wanted, trainer=lock, trial="looptrial"), said.append).folder is not None
+    assert any("GTX 1060 is full" in line for line in said)
+
+
+def test_a_self_test_that_hangs_is_ended(wanted: Wanted, shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    lock = shop.lock(shop.add("looptrial", "1.0", {"looptrial.py": "import time; time.sleep(600)\n"}), name="trial.txt")
+    monkeypatch.setattr(build, "SELF_TEST_S", 5)
+    with pytest.raises(TrainerEnvironmentError, match="did not end within"):
+        ensure(replace(wanted, trainer=lock), print)
+
+
+def test_a_host_whose_venv_was_made_without_pip(wanted: Wanted, host: FakeHost) -> None:
+    """uv makes such ones; the pip that comes with Python does it, and nothing is added to the host."""
+    for path in host.site.glob("pip*"):
+        shutil.rmtree(path)
+    before = host.listing()
+    made = ensure(wanted, print)
+    assert (made.packages[0] / "loopone.py").is_file()
+    assert host.listing() == before
+
+
+def test_what_will_be_fetched_is_said_before_anything_is(wanted: Wanted, monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+
+    def stop(*_: object, **__: object) -> None:
+        raise TrainerEnvironmentError(" | ".join(said))
+
+    monkeypatch.setattr(pip, "install", stop)
+    with pytest.raises(
+        TrainerEnvironmentError, match=r"2 packages, 24 MB to fetch, 200 MB on the disk; about a minute"
+    ):
+        ensure(wanted, said.append)
+
+
+def test_the_size_of_a_torch_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", "linux")
+    found = expected(Wanted(tmp_path))
+    assert (found.fetched, found.written) == (2800, 4900)
+    assert "2.8 GB to fetch, 4.9 GB on the disk; about 13 minutes" in found.sentence
+    monkeypatch.setattr(sys, "platform", "win32")
+    assert expected(Wanted(tmp_path)).fetched < 250
+    monkeypatch.setenv("TORCH_INDEX_URL", "https://example.org/cu128")
+    assert expected(Wanted(tmp_path)).fetched > 2000
+    assert share(Wanted(tmp_path)) == 0.0
+
+
+def test_how_far_a_build_is_by_what_it_has_written(wanted: Wanted) -> None:
+    folder = wanted.folder / "cp310-x-host.12.tmp" / "packages"
+    folder.mkdir(parents=True)
+    (folder / "torch.so").write_bytes(b"x" * 56_000_000)
+    assert share(wanted) == pytest.approx(0.25, abs=0.01)
+    (folder / "more.so").write_bytes(b"x" * 250_000_000)
+    assert share(wanted) == 0.95
+
+
+def test_a_light_environment_has_no_torch_and_hides_nothing(
+    tmp_path: Path, shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock = shop.lock(shop.add("loopone", "1.0"))
+    wanted = replace(light(tmp_path / "home"), trainer=lock)
+    made = ensure(wanted, print)
+    assert made.python == Path(sys.executable)
+    assert made.host_paths == ()
+    assert find(wanted) == made
+    assert made.folder is not None
+    assert made.folder.name.endswith("-light")
+    command, variables = command_for(made, "lib_lora_train.cli", ["--version"])
+    assert subprocess.run(command, env=variables, check=False).returncode == 0

@@ -7,16 +7,18 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from lib_lora_train.environment import command, report
 from lib_lora_train.environment.build import ensure
+from lib_lora_train.environment.locate import Host
 from lib_lora_train.environment.report import collect
 from lib_lora_train.environment.state import Wanted
 
-from .conftest import ROOT, FakeHost
+from .conftest import ROOT, FakeHost, Shop
 
 
 def test_missing_is_one_problem_with_its_cure(wanted: Wanted) -> None:
@@ -77,3 +79,39 @@ def test_from_the_command_line_it_builds_nothing(tmp_path: Path, host: FakeHost)
     assert found["environment"]["state"] == "missing"
     assert found["problems"]
     assert not home.exists()
+
+
+def test_the_doctor_trains_and_says_on_what_and_how_long(
+    wanted: Wanted, shop: Shop, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = "def run(): return {'device': 'NVIDIA RTX 3060', 'precision': 'bf16', 'seconds': 2.5}\n"
+    lock = shop.lock(shop.add("looptrial", "1.0", {"looptrial.py": code}), name="trial.txt")
+    trying = replace(wanted, trainer=lock, trial="looptrial")
+    made = ensure(trying, print)
+    monkeypatch.setattr(command, "wanted_here", lambda home: trying)
+    asked = {"home": wanted.home, "build": False, "rebuild": False, "with_bitsandbytes": False}
+    assert command.run(argparse.Namespace(**asked, json=False)) == 0
+    assert "on NVIDIA RTX 3060 (bf16) in 2.5 s" in capsys.readouterr().out
+    assert command.run(argparse.Namespace(**asked, json=True)) == 0
+    assert json.loads(capsys.readouterr().out)["trial"]["seconds"] == 2.5
+    broken = code.replace("return", "raise AttributeError('no deterministic');")
+    (made.packages[0] / "looptrial.py").write_text(broken, "utf-8")
+    [problem] = collect(trying).problems
+    assert "a short training fails (AttributeError: no deterministic)" in problem
+
+
+def test_forge_neo_is_named_with_its_release(
+    wanted: Wanted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    webui = tmp_path / "neo"
+    (webui / "modules_forge").mkdir(parents=True)
+    (webui / "modules_forge" / "forge_version.py").write_text('version = "neo"\nrelease = "2.26"\n')
+    monkeypatch.setattr(report, "find_host", lambda **_: Host(webui, wanted.host_python))
+    monkeypatch.setattr(command, "wanted_here", lambda home: wanted)
+    options = argparse.Namespace(home=wanted.home, build=False, rebuild=False, with_bitsandbytes=False, json=False)
+    command.run(options)
+    assert "Forge Neo 2.26 in " in capsys.readouterr().out
+
+
+def test_what_a_build_would_fetch_is_said(wanted: Wanted) -> None:
+    assert "2 packages, 24 MB to fetch" in collect(wanted).problems[0]

@@ -38,6 +38,11 @@ def test_one_version_of_everything_everywhere(python: tuple[int, ...], platform:
     assert ("tomli" in names) == (python < (3, 11))
 
 
+def test_the_light_lock_has_the_versions_of_the_others() -> None:
+    others = {(pin.name, pin.version, pin.marker) for pin in shipped("trainer", "complete").pins()}
+    assert {(pin.name, pin.version, pin.marker) for pin in shipped("light").pins()} <= others
+
+
 def test_an_unknown_marker_is_refused() -> None:
     with pytest.raises(ValueError, match="not one that the lock's reader knows"):
         Pin("x", "1", "platform_machine == 'arm64'").applies()

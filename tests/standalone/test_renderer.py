@@ -26,6 +26,8 @@ from lib_lora_train.train.setup import attach, start_from
 from tests.grid.files import make_plan
 from tests.runs import Workshop
 
+pytestmark = pytest.mark.torch
+
 
 @pytest.fixture(scope="module")
 def plan(trained: Job, workshop: Workshop) -> Plan:

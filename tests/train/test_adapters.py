@@ -26,6 +26,8 @@ from lib_lora_train.train.sections import AdapterConfig, BaseConfig
 from lib_lora_train.train.setup import attach, start_from
 from tests.runs import Workshop
 
+pytestmark = pytest.mark.torch
+
 LATENTS = torch.randn(2, 4, 8, 12, generator=torch.Generator().manual_seed(1))
 TIMES = torch.tensor([10, 700])
 

@@ -8,6 +8,8 @@ import torch
 from lib_lora_train.train import device
 from lib_lora_train.train.sections import LoopConfig
 
+pytestmark = pytest.mark.torch
+
 
 @pytest.mark.parametrize(
     ("kind", "capability", "precision", "exact"),

@@ -25,6 +25,8 @@ from lib_lora_train.train.sections import BaseConfig
 from lib_lora_train.train.setup import attach, start_from
 from tests.runs import Workshop, copy_job, events, run
 
+pytestmark = pytest.mark.torch
+
 # training.md 2.2: what kohya writes for a run of one dataset.
 KOHYAS = """
 ss_session_id ss_training_started_at ss_output_name ss_learning_rate ss_text_encoder_lr ss_unet_lr ss_num_train_images

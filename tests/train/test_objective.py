@@ -11,6 +11,8 @@ import torch
 from lib_lora_train.train import objective
 from lib_lora_train.train.sections import ObjectiveConfig
 
+pytestmark = pytest.mark.torch
+
 TIMES = torch.tensor([0, 20, 500, 999])
 BETAS = torch.linspace(0.00085**0.5, 0.012**0.5, 1000, dtype=torch.float64).square()
 ALPHAS = torch.cumprod(1 - BETAS, 0)[TIMES]

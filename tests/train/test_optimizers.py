@@ -11,6 +11,8 @@ from lib_lora_train.train import optimizers
 from lib_lora_train.train.errors import ConfigError
 from lib_lora_train.train.sections import OPTIMIZERS, OptimizerConfig
 
+pytestmark = pytest.mark.torch
+
 CPU = torch.device("cpu")
 
 

@@ -10,6 +10,8 @@ import pytest
 from lib_lora_train.train.job import Job
 from tests.runs import Workshop, events, killed_at_step, last_state, outputs, run
 
+pytestmark = pytest.mark.torch
+
 EVERY_STEP = "save.state_every_steps=1"
 
 

@@ -16,6 +16,8 @@ from lib_lora_train.train.samples import Sample
 from lib_lora_train.train.sections import SAMPLERS, BaseConfig, SamplesConfig
 from tests.runs import Workshop
 
+pytestmark = pytest.mark.torch
+
 CPU = torch.device("cpu")
 
 

@@ -15,6 +15,8 @@ from lib_lora_train.train import state
 from lib_lora_train.train.errors import StateError
 from lib_lora_train.train.state import Progress, load_state, save_state
 
+pytestmark = pytest.mark.torch
+
 SHARED = torch.arange(4.0)
 OPTIMIZER: dict[str, Any] = {
     "state": {0: {"step": torch.tensor(3.0), "exp_avg": SHARED}, 11: {"exp_avg": SHARED, "none": None}},

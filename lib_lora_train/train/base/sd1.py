@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -148,8 +149,7 @@ def build(part: str, config: Mapping[str, Any], attention: str = "auto") -> nn.M
     fields = {name: value for name, value in config.items() if name not in _LABELS}
     try:
         if part == "text_encoder":
-            # Before torch 2.3 the library's fused kernel refuses its own mask under autocast.
-            fused = attention != "eager" and _torch_version() >= (2, 3)
+            fused = attention != "eager" and _fused_attention_casts_masks()
             return CLIPTextModel(CLIPTextConfig(**fields, attn_implementation="sdpa" if fused else "eager"))
         model: Any = UNet2DConditionModel if part == "unet" else AutoencoderKL
         return model.from_config(fields)
@@ -185,8 +185,16 @@ def vae_dtype(options: LoadOptions) -> torch.dtype:
     return torch.bfloat16 if wanted else torch.float32
 
 
-def _torch_version() -> tuple[int, ...]:
-    return tuple(int(part) for part in torch.__version__.split("+")[0].split(".")[:2])
+@functools.lru_cache(maxsize=1)
+def _fused_attention_casts_masks() -> bool:
+    """Whether torch's fused attention takes transformers' float32 mask under autocast; older ones refuse it."""
+    query, mask = torch.zeros(1, 1, 1, 8, dtype=torch.bfloat16), torch.zeros(1, 1)
+    try:
+        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+            torch.nn.functional.scaled_dot_product_attention(query, query, query, attn_mask=mask)
+    except RuntimeError:
+        return False
+    return True
 
 
 def _check_attention(attention: str) -> None:

@@ -7,10 +7,9 @@ The same steps as transformers' fast CLIP tokenizer, so the same numbers; what `
 from __future__ import annotations
 
 import functools
+import importlib
 from pathlib import Path
 from typing import Any
-
-import tokenizers
 
 from lib_lora_train.train.base.info import BaseInfo
 from lib_lora_train.train.errors import BaseError
@@ -19,7 +18,7 @@ CHUNK = 75  # CLIP's 77 places less begin and end
 BACKTRACK = 20  # a chunk is cut at a comma that is at most so many tokens back, as the WebUIs do by default
 PACKAGED = Path(__file__).parent / "clip_tokenizer"
 PACKAGED_SIZE = 49408
-_BEGIN, _END = "<|startoftext|>", "<|endoftext|>"
+BEGIN, END = "<|startoftext|>", "<|endoftext|>"
 _WORDS = r"'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
 
 
@@ -31,10 +30,10 @@ class ClipTokenizer:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        library: Any = tokenizers  # its type stubs say too little
+        library: Any = importlib.import_module("tokenizers")  # only here: to find a base's words, none is needed
         vocabulary, merges = str(folder / "vocab.json"), str(folder / "merges.txt")
         try:
-            model = library.models.BPE.from_file(vocabulary, merges, unk_token=_END, end_of_word_suffix="</w>")
+            model = library.models.BPE.from_file(vocabulary, merges, unk_token=END, end_of_word_suffix="</w>")
         except Exception as error:  # the library raises bare Exception
             cure = "copy the base's tokenizer folder again"
             raise BaseError(f"The tokenizer in {folder} cannot be read ({str(error)[:80]}); {cure}.") from error
@@ -46,10 +45,10 @@ class ClipTokenizer:
         words = splitters.Split(pattern(_WORDS), behavior="removed", invert=True)
         self._tokenizer.pre_tokenizer = splitters.Sequence([words, splitters.ByteLevel(add_prefix_space=False)])
         self.size: int = self._tokenizer.get_vocab_size()
-        self.begin = self._id(_BEGIN)
-        self.end = self._id(_END)
+        self.begin = self._id(BEGIN)
+        self.end = self._id(END)
         self._comma: int | None = self._tokenizer.token_to_id(",</w>")
-        marks = [library.AddedToken(_BEGIN, normalized=True), library.AddedToken(_END, normalized=False)]
+        marks = [library.AddedToken(BEGIN, normalized=True), library.AddedToken(END, normalized=False)]
         self._tokenizer.add_special_tokens(marks)
 
     def _id(self, mark: str) -> int:
@@ -98,13 +97,22 @@ def load_tokenizer(folder: Path = PACKAGED) -> ClipTokenizer:
     return ClipTokenizer(folder)
 
 
+def words_of(info: BaseInfo) -> Path:
+    """The folder with the base's own vocab.json and merges.txt (see `tokenizer_for`), else CLIP's."""
+    own = _own_words(info)
+    return own if (own / "vocab.json").is_file() else PACKAGED
+
+
+def _own_words(info: BaseInfo) -> Path:
+    return info.path / "tokenizer" if info.layout == "diffusers" else info.path.with_suffix(".tokenizer")
+
+
 def tokenizer_for(info: BaseInfo) -> ClipTokenizer:
     """The base's own tokenizer (`tokenizer/` in a diffusers folder, `NAME.tokenizer/` beside a file), else CLIP's.
 
     Raises BaseError when it does not fit the text encoder's vocabulary.
     """
-    own = info.path / "tokenizer" if info.layout == "diffusers" else info.path.with_suffix(".tokenizer")
-    tokenizer = load_tokenizer(own if (own / "vocab.json").is_file() else PACKAGED)
+    own, tokenizer = _own_words(info), load_tokenizer(words_of(info))
     rows = int(info.configs["text_encoder"].get("vocab_size", PACKAGED_SIZE))
     # Embeddings longer than CLIP's vocabulary hold learned words at the end, which captions just never name.
     if rows == tokenizer.size or (rows > tokenizer.size >= PACKAGED_SIZE):

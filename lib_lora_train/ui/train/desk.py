@@ -228,6 +228,7 @@ class Desk:
                 return waiting, said(shown("{} is in the queue already."), waiting)
             made = [store.create(variant.config, self.home).folder.name for variant in prepared.sweep.variants]
             queue.add(self.home, made, start_at)
+            self.builder.ready = False  # it was read
             self.work()
         return made[0], said(shown("{} is queued."), made[0]) if len(made) == 1 else prepared.sweep.sentence
 
@@ -354,4 +355,4 @@ def desk(host: Host) -> Desk:
 
 @lru_cache(maxsize=4)
 def _desk(host: Host, home: Path) -> Desk:
-    return Desk(host, home, Builder(wanted_here(home)), Instance(home, host.name))
+    return Desk(host, home, Builder(lambda: wanted_here(home)), Instance(home, host.name))

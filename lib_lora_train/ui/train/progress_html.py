@@ -6,12 +6,14 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
+from lib_lora_train.environment.size import amount
 from lib_lora_train.files import images
 from lib_lora_train.files.errors import FilesError
 from lib_lora_train.jobs.cures import Cure
 from lib_lora_train.jobs.view import File, Message, Sample, View
 from lib_lora_train.train.config import TrainConfig
 from lib_lora_train.ui.html import Html, element, joined
+from lib_lora_train.ui.train.building import Building
 from lib_lora_train.ui.train.chart import chart
 from lib_lora_train.ui.train.photos_html import data_uri
 from lib_lora_train.ui.words import said, shown
@@ -112,12 +114,14 @@ def _bar(view: View) -> Html:
     what = ""
     if view.progress is not None and view.status == "running":
         what, done, total = view.progress
-    share = min(1.0, done / total) if total else 0.0
-    words = [element("span", f"{what} {done:,} / {total:,}")] if what else []
+    return _share_bar(min(1.0, done / total) if total else 0.0, f"{what} {done:,} / {total:,}" if what else "")
+
+
+def _share_bar(share: float, words: str = "") -> Html:
     return element(
         "div",
         element("div", style=f"width: {share:.2%}"),
-        *words,
+        *([element("span", words)] if words else []),
         class_="lora-loop-bar2",
         role="progressbar",
         aria_valuemin=0,
@@ -307,21 +311,37 @@ def log(text: str) -> Html:
     )
 
 
-def build(is_built: bool, is_running: bool, lines: Sequence[str], problem: str) -> Html:
-    """What is missing to train, the button that builds it, and what it says meanwhile."""
-    if is_built:
+def build(now: Building, with_log: bool = False) -> Html:
+    """What is missing to train, what building it takes, and how far it is; once it is there, that it is ready."""
+    if now.ready:
+        done = element("p", shown("The trainer's packages are ready and tested: training can start."))
+        return element("section", done, _last(now, "A short training"), class_="lora-loop-build lora-loop-ready")
+    if now.is_built:
         return Html("")
     words = shown(
         "The trainer's packages are not here yet. They are built once, beside the WebUI; its own packages stay as they are."
     )
-    told = element("pre", "\n".join(line[:300] for line in lines[-14:]), aria_live="polite") if lines else ""
-    does = (
-        element("span", shown("Building …"), class_="lora-loop-hint")
-        if is_running
-        else button(shown("Build"), "build", "lora-loop-main")
+    size = now.size
+    takes = said(
+        shown("{} packages: {} to fetch, {} on the disk, about {} min at 50 Mbit/s."),
+        size.packages,
+        amount(size.fetched),
+        amount(size.written),
+        size.minutes,
     )
-    wrong = element("p", problem, class_="lora-loop-message lora-loop-is-error") if problem else ""
-    return element("section", element("p", words), wrong, told, does, class_="lora-loop-build")
+    wrong = element("p", now.problem, class_="lora-loop-message lora-loop-is-error") if now.problem else ""
+    does = [_share_bar(now.far), _last(now)] if now.is_running else [button(shown("Build"), "build", "lora-loop-main")]
+    log = [button(shown("Log"), "build_log")] if now.lines else []
+    if log and with_log:
+        log.append(element("pre", "\n".join(line[:300] for line in now.lines[-60:])))
+    parts = [element("p", words), element("p", takes, class_="lora-loop-hint"), wrong, *does, *log]
+    return element("section", *parts, class_="lora-loop-build", aria_live="polite")
+
+
+def _last(now: Building, begins: str = "") -> Html:
+    """The last line of a build that begins like this."""
+    found = [line.strip() for line in now.lines if line.startswith(begins)]
+    return element("p", found[-1][:300], class_="lora-loop-hint") if found else Html("")
 
 
 def command(text: str, line: str) -> Html:

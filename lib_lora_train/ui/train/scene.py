@@ -41,6 +41,7 @@ class Scene:
     """The run that is shown to somebody who chose none: the one that goes on, or else the last that did."""
     sample: int | None = None
     log: bool = False
+    build_log: bool = False
     checked: bool = False
     taken: str = ""
     """The folder of the photos that were dropped here since the last start."""
@@ -161,6 +162,11 @@ def _build(now: Scene, desk: Desk, told: Told) -> None:
     desk.builder.start()
 
 
+def _build_log(now: Scene, desk: Desk, told: Told) -> None:
+    desk.require()
+    now.build_log = not now.build_log
+
+
 def _log(now: Scene, desk: Desk, told: Told) -> None:
     name = desk.job(told.get("job")).folder.name
     now.log = not (now.log and now.job == name)
@@ -223,6 +229,7 @@ ACTS: Mapping[str, Callable[[Scene, Desk, Told], None]] = {
     "queue_pause": _pause(True),
     "queue_go": _pause(False),
     "build": _build,
+    "build_log": _build_log,
     "log": _log,
     "sample": _sample,
     "sample_now": _sample_now,
@@ -237,8 +244,7 @@ def fragments(now: Scene, desk: Desk) -> dict[str, Html]:
     """Every part of the page as it is now."""
     refused = desk.refusal()
     found: dict[str, Html] = {"notice": notice(now.message or refused, now.good and bool(now.message))}
-    builder = desk.builder
-    found["build"] = progress_html.build(builder.is_built, builder.is_running, builder.lines, builder.problem)
+    found["build"] = progress_html.build(desk.builder.look(), now.build_log)
     found |= {part: Html("") for part in PARTS if part not in found}
     try:
         order = queue.read(desk.home)

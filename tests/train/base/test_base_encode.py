@@ -19,6 +19,8 @@ from lib_lora_train.train.base.sd1 import vae_dtype
 from lib_lora_train.train.errors import ConfigError, NotFinite
 from lib_lora_train.train.sections import BaseConfig
 
+pytestmark = pytest.mark.torch
+
 
 @pytest.fixture(autouse=True)
 def _no_gradients() -> Iterator[None]:

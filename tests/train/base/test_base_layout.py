@@ -23,6 +23,8 @@ from lib_lora_train.train.base.load import load_base
 from lib_lora_train.train.base.random_base import Widths, write_random_base
 from lib_lora_train.train.sections import BaseConfig
 
+pytestmark = pytest.mark.torch
+
 
 def parts(base: BaseModel) -> dict[str, torch.nn.Module]:
     return {"unet": base.unet, "text_encoder": base.text_encoder, "vae": base.vae}

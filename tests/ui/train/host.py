@@ -44,7 +44,7 @@ def desk_in(folder: Path, base: Path | None = None) -> Desk:
     """A desk whose home is in `folder`."""
     home = folder / "lora-loop"
     home.mkdir(parents=True, exist_ok=True)
-    return Desk(Folders(folder, base), home, Builder(Wanted(home)), Instance(home))
+    return Desk(Folders(folder, base), home, Builder(lambda: Wanted(home)), Instance(home))
 
 
 def answers(base: Any, photos: Path, **more: Any) -> Answers:

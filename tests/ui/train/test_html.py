@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from lib_lora_train.environment.size import Size
 from lib_lora_train.jobs.cures import Cure
 from lib_lora_train.jobs.curves import Point, downsample, epoch_ends
 from lib_lora_train.jobs.queue import Entry, Queue
@@ -17,6 +18,7 @@ from lib_lora_train.jobs.view import File, Message, Page, Row, Sample, View
 from lib_lora_train.train import config as configs
 from lib_lora_train.train.config import TrainConfig
 from lib_lora_train.ui.train import progress_html, queue_html
+from lib_lora_train.ui.train.building import Building
 from lib_lora_train.ui.train.chart import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, chart
 from lib_lora_train.ui.train.photos_html import data_uri
 
@@ -58,7 +60,7 @@ def test_s4_j9_nothing_of_a_job_becomes_html() -> None:
         queue_html.queue(entry, lambda _name: row, True),
         queue_html.jobs(Page((row,), 1), True, True),
         progress_html.log(EVIL),
-        progress_html.build(False, True, [EVIL], EVIL),
+        progress_html.build(Building(False, True, False, Size(28, 24, 200), 0.5, (EVIL,), EVIL), with_log=True),
         progress_html.command(EVIL, EVIL),
     ]
     for html in told:
