@@ -55,6 +55,7 @@ Parts = dict[str, Any]
 def build() -> None:
     """Make the tab's content inside the current Blocks. It is filled when a person looks at it."""
     here = desk(host.find())
+    here.go_on()
     parts: Parts = {"state": gr.State(Scene())}
     with gr.Column(elem_id=train("page")):
         _html(parts, "notice", "build")

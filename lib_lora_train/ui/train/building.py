@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from lib_lora_train.environment.build import ensure
@@ -19,6 +20,8 @@ class Builder:
 
     wanted: Wanted
     problem: str = ""
+    built: Callable[[], None] = field(default=lambda: None)
+    """Called when a build has ended well."""
     _lines: deque[str] = field(default_factory=lambda: deque[str](maxlen=MOST_LINES), init=False)
     _thread: threading.Thread | None = field(default=None, init=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
@@ -51,6 +54,7 @@ class Builder:
     def _build(self) -> None:
         try:
             ensure(self.wanted, self._lines.append)
+            self.built()
         except LoraLoopError as error:
             self.problem = str(error)
         except Exception as error:  # whatever it is, the person is to see it, and the page stays

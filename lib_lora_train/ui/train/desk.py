@@ -81,6 +81,9 @@ class Desk:
     _lock: threading.RLock = field(default_factory=threading.RLock, init=False)
     _cards: tuple[float, list[cards.Card]] = field(default=(0.0, []), init=False)
 
+    def __post_init__(self) -> None:
+        self.builder.built = self.go_on
+
     # Who may ---------------------------------------------------------------------------------------------------------
 
     def refusal(self) -> str:
@@ -245,18 +248,26 @@ class Desk:
         if found.entries and not found.paused:
             runner.start(self.home)
 
+    def go_on(self) -> None:
+        """Let the jobs start that wait since before this WebUI was started, or since before the packages were built.
+
+        Nobody has asked for it here, so what stands in the way is left to the page, which says it.
+        """
+        with contextlib.suppress(LoraLoopError, OSError):
+            if queue.read(self.home).entries and self.builder.is_built and self.instance.is_writer:
+                self.work()
+
     def resume(self, name: Any) -> str:
         """Go on with a job, before all that wait."""
         self.require()
         job = self.job(name)
-        if process.is_running(job):
+        status = process.status(job)
+        if status == "running":
             return said(shown("{} is running already."), job.folder.name)
-        if process.status(job) == "done":
+        if status == "done":
             raise PageError(f"The job {job.folder.name} is finished; train it again under a new name.")
         with self._lock:
-            if job.folder.name not in queue.known_jobs(self.home):
-                queue.add(self.home, [job.folder.name], first=True)
-            queue.pause(self.home, False)
+            queue.resume(self.home, job.folder.name)
             self.work()
         return said(shown("{} goes on from its last saved state."), job.folder.name)
 
