@@ -102,7 +102,7 @@ def test_a_forward_pass_has_as_many_operations_as_torch_counts() -> None:
     [
         ((6.9, 8.0, 2280.0, 1500), "fits: 6.9 of 8.0 GB, about 38 min, 1,500 steps"),
         ((9.2, 8.0, None, 10), "does not fit: 9.2 of 8.0 GB, 10 steps"),
-        ((1.0, 8.0, 36000.0, 1), "fits: 1.0 of 8.0 GB, about 10.0 h, 1 steps"),
+        ((1.0, 8.0, 36000.0, 1), "fits: 1.0 of 8.0 GB, about 10.0 h, 1 step"),
     ],
 )
 def test_the_sentence(arguments: tuple[float, float, float | None, int], said: str) -> None:
