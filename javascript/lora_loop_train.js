@@ -133,7 +133,7 @@
 
     // What the WebUI's translation does not reach: sentences with values in them, and help with range and default.
     const words = (text) => window.localization?.[text] ?? text;
-    const translate = (page) => page.querySelectorAll(":is([data-say], [data-time]):not([data-said])").forEach((place) => {
+    const translate = loop.translate = (page) => page.querySelectorAll(":is([data-say], [data-time]):not([data-said])").forEach((place) => {
         const {say, values, time} = place.dataset;
         place.dataset.said = true;
         if (time) {
@@ -151,8 +151,8 @@
     };
 
     // gradio 3 shows nothing while it uploads, and its button takes no drop.
-    const receive = (zone, taken) => {
-        const input = zone.querySelector("input[type=file]");
+    loop.receive = (button, taken, zone = button) => {
+        const input = button.querySelector("input[type=file]");
         const over = (on) => (event) => {
             event.preventDefault();
             zone.classList.toggle("lora-loop-over", on);
@@ -166,10 +166,10 @@
             input.dispatchEvent(new Event("change", {bubbles: true}));
         });
         input.addEventListener("change", () => {
-            if (input.files.length) zone.setAttribute("aria-busy", "true");
+            if (input.files.length) button.setAttribute("aria-busy", "true");
         });
         new MutationObserver(() => {
-            zone.removeAttribute("aria-busy");
+            button.removeAttribute("aria-busy");
             input.value = ""; // so that the same photos can be chosen again
         }).observe(taken, {childList: true, subtree: true});
     };
@@ -181,7 +181,7 @@
         page.addEventListener("change", changed);
         part_help(part("options"));
         translate(page);
-        receive(part("dropped"), part("taken"));
+        loop.receive(part("dropped"), part("taken"));
         new MutationObserver(() => translate(page)).observe(page, {childList: true, subtree: true});
         loop.tell.begin(page, part("jobs"));
         new MutationObserver(() => {
