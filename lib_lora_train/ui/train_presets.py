@@ -22,6 +22,8 @@ from lib_lora_train.ui.words import shown
 
 SIZES = tuple(estimate.at_size(native.USUAL))
 """The options that follow the size of the base's own pictures."""
+OFFERED = (*SUBJECTS.values(), native.SMALL_PRESET)
+"""Presets that the page chooses by itself; another one was chosen by the person, and stays."""
 
 
 @dataclass(frozen=True)
@@ -134,7 +136,7 @@ def of_base(now: Scene, base: Any, subject: Any, preset: Any, resolution: Any) -
     def work() -> None:
         path = here.base(base)
         offered, own = here.preset_for(base, subject), native.size(path)
-        if native.SMALL_PRESET in (offered, preset) and offered != preset:
+        if native.SMALL_PRESET in (offered, preset) and preset in OFFERED and offered != preset:
             values = here.values_of(offered, base)
             found[:2] = [gr.update(value=offered), card(here, offered)]
             found[3:] = [gr.update(value=values[name]) for name in names]
