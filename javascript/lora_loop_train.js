@@ -5,6 +5,7 @@
     const EVERY = 1500;
     const SELDOM = 15000;
     const GRID = "LoRA Loop epoch grid";
+    const FILLS = ["load", "sample_photos"]; // what these do is put into the form
     const BETWEEN = "\u2003";
     const PATIENCE = 20000; // how long an unanswered question holds back the next one
     const waiting = []; // actions and their buttons, sent one after the other, so that none overtakes another
@@ -37,12 +38,25 @@
         box.dispatchEvent(new Event("input", {bubbles: true}));
     };
 
-    const use = (text) => {
+    // A picture much smaller or larger than what the LoRA was trained on would show little of it.
+    const fit = (side) => {
+        const boxes = ["width", "height"].map((name) => gradioApp().querySelector(`#txt2img_${name} input[type=number]`));
+        if (!side || boxes.some((box) => !box)) return;
+        const sides = boxes.map((box) => Number(box.value));
+        if (Math.max(...sides) < 2 * side && Math.min(...sides) > side / 2) return;
+        boxes.forEach((box) => {
+            type(box, side);
+            box.dispatchEvent(new Event("blur", {bubbles: true}));
+        });
+    };
+
+    const use = (text, side) => {
         const box = gradioApp().querySelector("#txt2img_prompt textarea");
         if (!box) {
             navigator.clipboard?.writeText(text);
             return;
         }
+        fit(side);
         type(box, box.value.trim() ? `${box.value.trimEnd()}, ${text}` : text);
         // So that the new file is known: the LoRA list reads its folder again.
         gradioApp().querySelector("#txt2img_lora_extra_refresh, #txt2img_extra_refresh")?.click();
@@ -96,10 +110,10 @@
     const clicked = (event) => {
         const target = event.target.closest("[data-use], [data-grid], [data-act]");
         if (!target) return;
-        const {use: text, grid, act} = target.dataset;
-        if (text) use(text);
+        const {use: text, size, grid, act} = target.dataset;
+        if (text) use(text, Number(size));
         else if (grid) compare(target);
-        else send({...target.dataset}, act === "load" ? "load" : "do");
+        else send({...target.dataset}, FILLS.includes(act) ? "load" : "do");
     };
 
     const changed = ({target}) => {
@@ -119,7 +133,7 @@
 
     // What the WebUI's translation does not reach: sentences with values in them, and help with range and default.
     const words = (text) => window.localization?.[text] ?? text;
-    const translate = (page) => page.querySelectorAll(":is([data-say], [data-time]):not([data-said])").forEach((place) => {
+    const translate = loop.translate = (page) => page.querySelectorAll(":is([data-say], [data-time]):not([data-said])").forEach((place) => {
         const {say, values, time} = place.dataset;
         place.dataset.said = true;
         if (time) {
@@ -137,8 +151,8 @@
     };
 
     // gradio 3 shows nothing while it uploads, and its button takes no drop.
-    const receive = (zone, taken) => {
-        const input = zone.querySelector("input[type=file]");
+    loop.receive = (button, taken, zone = button) => {
+        const input = button.querySelector("input[type=file]");
         const over = (on) => (event) => {
             event.preventDefault();
             zone.classList.toggle("lora-loop-over", on);
@@ -152,10 +166,10 @@
             input.dispatchEvent(new Event("change", {bubbles: true}));
         });
         input.addEventListener("change", () => {
-            if (input.files.length) zone.setAttribute("aria-busy", "true");
+            if (input.files.length) button.setAttribute("aria-busy", "true");
         });
         new MutationObserver(() => {
-            zone.removeAttribute("aria-busy");
+            button.removeAttribute("aria-busy");
             input.value = ""; // so that the same photos can be chosen again
         }).observe(taken, {childList: true, subtree: true});
     };
@@ -167,7 +181,7 @@
         page.addEventListener("change", changed);
         part_help(part("options"));
         translate(page);
-        receive(part("dropped"), part("taken"));
+        loop.receive(part("dropped"), part("taken"));
         new MutationObserver(() => translate(page)).observe(page, {childList: true, subtree: true});
         loop.tell.begin(page, part("jobs"));
         new MutationObserver(() => {

@@ -98,6 +98,8 @@
                 if (!part("deep")?.querySelector("input")?.checked) send({act: "search", query: event.target.value});
             }, PAUSE);
         });
+        new MutationObserver(() => loop.translate(page)).observe(page, {childList: true, subtree: true});
+        loop.receive(part("dropped"), part("notice") || page, part("shelf"));
         new MutationObserver(settle).observe(part("tree") || page, {childList: true, subtree: true});
         let seen = false;
         new IntersectionObserver((entries) => {

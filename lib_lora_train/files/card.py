@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any, cast
 
+from lib_lora_train.files import atomic
 from lib_lora_train.files.reading import read_text
 
 SD_VERSIONS = {"sd1": "SD1", "sd2": "SD2", "sdxl": "SDXL"}
@@ -47,3 +49,13 @@ def read(lora: Path) -> dict[str, Any]:
 def companions(lora: Path) -> list[Path]:
     """The files beside `NAME.safetensors` that belong to it."""
     return [path for path in (lora.with_name(lora.stem + ending) for ending in COMPANIONS) if path.is_file()]
+
+
+def copy(path: Path, target: Path) -> None:
+    """Copy a LoRA file with its card and picture into a folder; a card that is there already stays. Raises DiskError."""
+    with atomic.disk_errors(path.name, target):
+        target.mkdir(parents=True, exist_ok=True)
+    for source in (path, path.with_suffix(".json"), path.with_suffix(".png")):
+        if source.exists() and (source == path or not (target / source.name).exists()):
+            with source.open("rb") as stream, atomic.replacing(target / source.name) as copy:
+                shutil.copyfileobj(stream, copy)

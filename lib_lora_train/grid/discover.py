@@ -117,7 +117,7 @@ def choose(run: Run, wanted: str) -> tuple[Epoch, ...]:
         if not found:
             there = ", ".join(epoch.label for epoch in usable)
             raise RunNotFound(
-                f"--epochs {part.strip()!r}: {run.name} has no such epoch that can be used; it has {there}."
+                f"Epochs {part.strip()!r}: {run.name} has no such epoch that can be used; it has {there}."
             )
         chosen += found
     return tuple(epoch for epoch in usable if epoch in chosen)

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from lib_lora_train.grid.discover import Run, find
+from lib_lora_train.grid.discover import Run, choose, find
+from lib_lora_train.grid.errors import RunNotFound
 from lib_lora_train.grid.names import natural, take_apart
 from lib_lora_train.host.errors import RequestError
 from lib_lora_train.host.modules import needed, optional
@@ -97,10 +98,37 @@ def _weight(p: Any, weight: float, _: Iterable[float]) -> None:
             return
 
 
-def _confirm(_: Any, names: Iterable[str]) -> None:
-    for name in names:
-        if name != NONE:
-            _run_of(name)
+def _confirm(p: Any, values: list[str]) -> None:
+    """Put the files' names in the place of what was typed, in the plot's own list, before it counts its pictures.
+
+    A value is None, a file's name, or what the epoch grid takes as epochs, of the LoRA that the prompt names:
+    "1-4", "final", "last:3" … Raises RequestError naming what there is.
+    """
+    found: list[str] = []
+    for value in values:
+        found += _meant(str(getattr(p, "prompt", "") or ""), value.strip())
+    values[:] = list(dict.fromkeys(found))
+
+
+def _meant(prompt: str, value: str) -> list[str]:
+    if value.casefold() == NONE.casefold():
+        return [NONE]
+    known = _available()
+    if value in known:
+        return [value]
+    names = [match[1].strip() for match in _TAG.finditer(prompt)]
+    runs = [find(str(known[name])) for name in names if name in known]
+    if not runs:
+        there = ", ".join(_names()[1:9]) or "none yet"
+        raise RequestError(
+            f"{EPOCH}: {value!r} is no LoRA file that the WebUI knows. For epochs such as 1-4,final the prompt must name "
+            f"the LoRA, as in <lora:NAME:1>; there are {there}."
+        )
+    run = next((one for one in runs if len(one.usable) > 1), runs[0])
+    try:
+        return [epoch.name for epoch in choose(run, value)]
+    except RunNotFound as error:
+        raise RequestError(f"{EPOCH}: {error}") from error
 
 
 def _shown(_: Any, __: Any, name: str) -> str:

@@ -1,4 +1,4 @@
-"""The card: what it has, whether a run fits, what to change until it does, and how long the run takes.
+"""What would train: what it has, whether a run fits, what to change until it does, and how long the run takes.
 
 torch is never imported here: `nvidia-smi` is asked, or a child with the trainer's packages.
 """
@@ -19,6 +19,7 @@ from lib_lora_train.errors import LoraLoopError
 from lib_lora_train.jobs import calibration, cures
 from lib_lora_train.train import estimate
 from lib_lora_train.train.config import TrainConfig
+from lib_lora_train.train.dataset.length import Length
 from lib_lora_train.train.estimate import BaseFacts
 
 SMI_S = 5.0
@@ -30,12 +31,16 @@ _QUERY = ("--query-gpu=name,memory.total,memory.free", "--format=csv,noheader,no
 
 @dataclass(frozen=True)
 class Card:
-    """A graphics card; memory in GB of 10^9 bytes; `tflops` is 0 where nobody told."""
+    """A GPU; memory in GB of 10^9 bytes; `tflops` is 0 where nobody told. The processor is one without memory."""
 
     name: str
     total: float
     free: float
     tflops: float = 0.0
+
+    @property
+    def is_processor(self) -> bool:
+        return self.total == 0.0
 
 
 @dataclass(frozen=True)
@@ -78,7 +83,8 @@ def driver_cards(text: str) -> list[Card]:
 
 
 def ask_torch(home: Path, limit_s: float = CHILD_S) -> list[Card]:
-    """The cards that training would use, asked of torch in a child; empty without an environment, card or answer."""
+    """The GPUs that training would use, or else the processor, asked of torch in a child; empty without an environment
+    or an answer."""
     try:
         command, variables = trainer_command(home, "lib_lora_train.train.cards", [])
         done = subprocess.run(command, env=variables, capture_output=True, text=True, check=False, timeout=limit_s)
@@ -103,6 +109,18 @@ def fit(config: TrainConfig, base: BaseFacts, card: Card, steps: int, home: Path
         whole,
         estimate.sentence(needed, card.total, whole, steps) if needed <= has else _too_much(needed, card, whole, steps),
     )
+
+
+def processor_seconds(
+    config: TrainConfig, base: BaseFacts, processor: Card, length: Length, home: Path | None = None
+) -> float | None:
+    """Seconds of the whole run, samples too, on the processor; by the runs of `home` where there were some."""
+    known = calibration.learned(home, processor.name) if home else calibration.NOTHING
+    speed = known.speed or processor.tflops * 1e12 * estimate.PROCESSOR_SHARE
+    if not speed:
+        return None
+    needed = estimate.flops(config, base) * length.steps + estimate.drawing_flops(config, base, length.epochs)
+    return needed / speed
 
 
 def _too_much(needed: float, card: Card, seconds: float | None, steps: int) -> str:

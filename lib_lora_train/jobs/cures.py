@@ -151,7 +151,7 @@ def _not_learning(config: TrainConfig, base: estimate.BaseFacts) -> Iterator[Cur
 def _captions(config: TrainConfig, base: estimate.BaseFacts) -> Iterator[Cure]:
     if not config.trigger_prompt:
         yield Cure("trigger", "Give a trigger word: it is the caption of every photo that has none.")
-    yield Cure("write", "Write a caption for each photo in the dataset table.")
+    yield Cure("write", "Write a caption for each photo: under Captions in the Train tab, or in a .txt file beside it.")
 
 
 def _by_hand(kind: str) -> Iterator[Cure]:

@@ -6,6 +6,7 @@ where the last one was.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import time
@@ -15,6 +16,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from lib_lora_train.errors import LoraLoopError
 from lib_lora_train.files import atomic, locks
 from lib_lora_train.files.errors import OutsideRoot
 from lib_lora_train.files.roots import Root
@@ -27,6 +29,8 @@ MOST_ENTRIES = 1000
 MOST_DONE = 500
 """Results kept for the report."""
 MOST_BYTES = 4_000_000
+RESTING = ("paused", "stopped", "failed", "interrupted")
+"""What a job's status says that can be resumed."""
 FAR_S = 10 * 365 * 86_400.0
 
 
@@ -212,8 +216,37 @@ def schedule(home: Path, name: str, start_at: float | None) -> Queue:
 
 
 def pause(home: Path, paused: bool = True) -> Queue:
-    """Let no further job start, or let them start again. What runs goes on."""
-    return change(home, lambda queue: dataclasses.replace(queue, paused=paused))
+    """Let no further job start, or let them start again, paused ones too. What runs goes on."""
+
+    def edit(queue: Queue) -> Queue:
+        for entry in () if paused else queue.entries:
+            _wake(home, entry.job, ("paused",))
+        return dataclasses.replace(queue, paused=paused)
+
+    return change(home, edit)
+
+
+def resume(home: Path, name: str) -> Queue:
+    """Let a job that rests go on before all that wait, and let jobs start. Raises ConfigError, StateError."""
+    job_of(home, name).read()
+
+    def edit(queue: Queue) -> Queue:
+        rest = tuple(entry for entry in queue.entries if entry.job != name)
+        if len(rest) >= MOST_ENTRIES:
+            raise ConfigError(f"A queue holds at most {MOST_ENTRIES} jobs.")
+        _wake(home, name, RESTING)
+        fixed = _running(home, dataclasses.replace(queue, entries=rest))
+        return dataclasses.replace(queue, entries=(*rest[:fixed], Entry(name), *rest[fixed:]), paused=False)
+
+    return change(home, edit)
+
+
+def _wake(home: Path, name: str, resting: tuple[str, ...]) -> None:
+    """Mark a job that rests as waiting, which tells its runner, under the queue's lock, that it is to go on."""
+    with contextlib.suppress(LoraLoopError):  # a broken job is told when it is its turn
+        job = job_of(home, name)
+        if process.status(job) in resting:
+            job.update(status="queued")
 
 
 def keep_going(home: Path, after_failure: bool) -> Queue:
@@ -221,14 +254,30 @@ def keep_going(home: Path, after_failure: bool) -> Queue:
     return change(home, lambda queue: dataclasses.replace(queue, keep_going=after_failure))
 
 
-def finish(home: Path, outcome: Outcome) -> Queue:
-    """Take a job out and keep how it ended. One that was removed in the meantime only leaves its outcome."""
+def settle(home: Path, outcome: Outcome, ran: bool) -> Queue:
+    """Write down how a job ended: it leaves the queue, but a paused one keeps its place and the queue waits with it.
+
+    A job that `ran` and was resumed since then keeps its place and is not waited for: whoever pressed last decides.
+    """
 
     def edit(queue: Queue) -> Queue:
+        if ran and _is_resumed(home, outcome.job):
+            return queue
+        if outcome.status == "paused":
+            return dataclasses.replace(queue, paused=True)
         left = tuple(one for one in queue.entries if one.job != outcome.job)
-        return dataclasses.replace(queue, entries=left, done=(*queue.done, outcome)[-MOST_DONE:])
+        stops = outcome.status not in ("done", "stopped") and not queue.keep_going and bool(left)
+        done = (*queue.done, outcome)[-MOST_DONE:]
+        return dataclasses.replace(queue, entries=left, done=done, paused=queue.paused or stops)
 
     return change(home, edit)
+
+
+def _is_resumed(home: Path, name: str) -> bool:
+    try:
+        return process.status(job_of(home, name)) == "queued"
+    except LoraLoopError:
+        return False
 
 
 def forget_done(home: Path) -> Queue:

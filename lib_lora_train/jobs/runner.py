@@ -105,28 +105,41 @@ class Runner:
         self._lock = locks.Lock(lock_file(self.home))
 
     def run(self) -> Path | None:
-        """Until nothing is left to start; gives the report's file, None when no job ended.
+        """Until nothing is left to start; gives the last report's file, None when no job ended.
 
         A job whose time has not come is waited for. Raises ConfigError when a runner works here already.
         """
-        if not self._lock.acquire({"pid": os.getpid(), "machine": processes.machine()}):
+        if not self._claim():
             told = locks.facts(self._lock.path)
             raise ConfigError(
                 f"The queue is being worked on already, by process {told.get('pid', '?')} on {told.get('machine', '?')}."
             )
+        report = self._until_empty()
+        # Whoever asked for more while this one was about to end has seen a runner at work and started none.
+        while self._is_asked() and self._claim():
+            report = self._until_empty() or report
+        return report
+
+    def _claim(self) -> bool:
+        return self._lock.acquire({"pid": os.getpid(), "machine": processes.machine()})
+
+    def _until_empty(self) -> Path | None:
         try:
             self._work()
             return self._report()
         finally:
             self._lock.release()
 
+    def _is_asked(self) -> bool:
+        found = queue.read(self.home)
+        return bool(found.entries) and not found.paused
+
     def _work(self) -> None:
         said = ""
         while (found := queue.read(self.home)).entries:
             entry = self._adopted(found.entries) or (None if found.paused else found.next(time.time()))
             if entry is not None:
-                outcome = self._one(entry)
-                self._over(outcome)
+                self._over(*self._one(entry))
                 continue
             if found.paused:
                 self.tell("The queue is paused; its jobs keep their order.")
@@ -146,24 +159,24 @@ class Runner:
                     return entry
         return None
 
-    def _one(self, entry: Entry) -> Outcome:
-        """Start a job, or go on with it, and wait for its end."""
+    def _one(self, entry: Entry) -> tuple[Outcome, bool]:
+        """Start a job, or go on with it, and wait for its end; whether it ran."""
         began = time.time()
         queue.bring_first(self.home, entry.job)
         try:
             return self._worked(entry, began)
         except LoraLoopError as error:  # no job, or one whose folder was taken away meanwhile
-            return Outcome(entry.job, "failed", BROKEN, str(error), began, time.time())
+            return Outcome(entry.job, "failed", BROKEN, str(error), began, time.time()), False
 
-    def _worked(self, entry: Entry, began: float) -> Outcome:
-        """The end of a job that can be read. Raises StateError for any other."""
+    def _worked(self, entry: Entry, began: float) -> tuple[Outcome, bool]:
+        """The end of a job that can be read, and whether it ran. Raises StateError for any other."""
         job = queue.job_of(self.home, entry.job)
         job.read()
         child = None
         if process.is_running(job):
             self.tell(f"{entry.job} is running already and is waited for.")
         elif process.status(job) == "done":
-            return Outcome(entry.job, "done", 0, "It was done already.", began, time.time())
+            return Outcome(entry.job, "done", 0, "It was done already.", began, time.time()), False
         else:
             try:
                 child = process.start(job, self.home)
@@ -171,10 +184,10 @@ class Runner:
                 code = error.exit_code if isinstance(error, LoraLoopError) else 1
                 with contextlib.suppress(LoraLoopError, OSError):
                     job.update(status="failed", process=None, exit_code=code)
-                return Outcome(entry.job, "failed", code, str(error), began, time.time())
+                return Outcome(entry.job, "failed", code, str(error), began, time.time()), False
             self.tell(f"{entry.job} started.")
         self._watch(job, child)
-        return self._outcome(job, child, began)
+        return self._outcome(job, child, began), True
 
     def _watch(self, job: Job, child: subprocess.Popen[bytes] | None) -> None:
         """Wait for the trainer's end; one that is hung shows its stack and is ended."""
@@ -208,16 +221,15 @@ class Runner:
         )
         return Outcome(job.folder.name, status, int(code), message or reports.last_message(job), began, time.time())
 
-    def _over(self, outcome: Outcome) -> None:
-        """Write down an end. A paused job keeps its place, and the queue waits with it."""
-        self.tell(f"{outcome.job}: {outcome.status}. {outcome.message}")
-        if outcome.status == "paused":
-            queue.pause(self.home)
+    def _over(self, outcome: Outcome, ran: bool) -> None:
+        """Write down an end."""
+        left = queue.settle(self.home, outcome, ran)
+        if outcome.job in {entry.job for entry in left.entries} and not left.paused:
+            self.tell(f"{outcome.job} was resumed and goes on.")
             return
-        left = queue.finish(self.home, outcome)
-        if outcome.status not in ("done", "stopped") and not left.keep_going and left.entries:
+        self.tell(f"{outcome.job}: {outcome.status}. {outcome.message}")
+        if left.paused and outcome.status not in ("done", "stopped", "paused") and not left.keep_going:
             self.tell("The queue is paused, as it is to stop after a failure.")
-            queue.pause(self.home)
 
     def _report(self) -> Path | None:
         """The report of all that ended since the last one, written when the queue is empty."""

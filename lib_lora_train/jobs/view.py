@@ -61,12 +61,13 @@ class Sample:
 
 @dataclass(frozen=True)
 class File:
-    """A LoRA file in the job's out folder."""
+    """A LoRA file in the job's out folder; `kept_back` says that it was not copied to the WebUI's."""
 
     name: str
     step: int
     epoch: int
     bytes: int
+    kept_back: bool = False
 
 
 @dataclass(frozen=True)
@@ -257,7 +258,11 @@ class Diary:
         name = self._inside(self.job.out, event.get("file"))
         if name:
             self._files[name] = File(
-                name, _whole(event.get("step")), _whole(event.get("epoch")), _whole(event.get("bytes"))
+                name,
+                _whole(event.get("step")),
+                _whole(event.get("epoch")),
+                _whole(event.get("bytes")),
+                event.get("kept_back") is True,
             )
 
     def _take_message(self, event: Event) -> None:

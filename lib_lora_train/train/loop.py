@@ -275,8 +275,8 @@ def _obey(run: Run, epoch_ended: bool) -> None:
         run.job.post("stop_after_epoch")  # still waiting
         commands.remove("stop_after_epoch")
     if {"stop", "stop_after_epoch", "pause"} & set(commands) and progress.step < run.length.steps:
-        if progress.group:
-            run.results.try_save(step_name(config.name, progress.step), _moment(run))
+        if progress.group:  # half an epoch: kept in the job, out of the WebUI's LoRA files
+            run.results.try_save(step_name(config.name, progress.step), _moment(run), keep_back=True)
         remember(run)
         status = "paused" if "pause" in commands else "stopped"
         raise Stopped(

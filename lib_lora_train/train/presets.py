@@ -18,9 +18,15 @@ from lib_lora_train.train.errors import ConfigError
 
 SUBJECTS = {"person": "person", "style": "style", "thing": "object"}
 """The preset for each answer to the first page's one question; `jobs.card.made_to_fit` then fits it to the card."""
+SUBJECT_OF = {"person-large": "person", "face": "person", "small": "thing"}
+
+
+def subject_of(preset: str) -> str:
+    """The answer to the first page's question that a preset is for, "" where it is for none of them."""
+    return next((subject for subject, name in SUBJECTS.items() if name == preset), SUBJECT_OF.get(preset, ""))
+
+
 SHIPPED = Path(__file__).resolve().parents[2] / "presets"
-
-
 MOST_WORDS = {"title": 100, "about": 600, "source": 1200}
 
 

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from lib_lora_train.files import atomic
+from lib_lora_train.files import card
 from lib_lora_train.files.errors import DiskError
 from lib_lora_train.train import metadata
 from lib_lora_train.train.adapters import Adapter
 from lib_lora_train.train.card import write_card
 from lib_lora_train.train.config import TrainConfig
+from lib_lora_train.train.dataset.photos import counted
 from lib_lora_train.train.events import EventLog
 from lib_lora_train.train.export import Written, write_lora
 from lib_lora_train.train.metadata import Facts, Moment
@@ -49,13 +49,17 @@ class Results:
     log: EventLog
     preview: Callable[[], Path | None] = field(default=lambda: None)
 
-    def save(self, name: str, moment: Moment) -> Written:
-        """Write `NAME.safetensors` with card and copies, and check it. Raises DiskError, TrainError or NotFinite."""
+    def save(self, name: str, moment: Moment, keep_back: bool = False) -> Written:
+        """Write `NAME.safetensors` with card and copies, and check it; with `keep_back` there is no copy.
+
+        Raises DiskError, TrainError or NotFinite.
+        """
         texts = metadata.metadata(self.config, self.facts, name=name, moment=moment, finished=now())
         written = write_lora(self.folder / f"{name}.safetensors", self.adapter, self.config.save.precision, texts)
         photos = sum(folder["img_count"] for folder in self.facts.folders.values())
         summary = (
-            f"Trained for {moment.step} steps ({moment.epoch} epochs) on {photos} photos from {self.facts.base_name}."
+            f"Trained for {counted(moment.step, 'step', 'steps')} ({counted(moment.epoch, 'epoch', 'epochs')}) "
+            f"on {counted(photos, 'photo', 'photos')} from {self.facts.base_name}."
         )
         write_card(written.path, self.config, self.facts.family, summary, self.preview())
         self.log.write(
@@ -69,14 +73,16 @@ class Results:
             matched=written.matched,
             expected=written.expected,
             hash=written.model_hash,
+            **({"kept_back": True} if keep_back else {}),
         )
-        self._copy(written.path)
+        if not keep_back:
+            self._copy(written.path)
         return written
 
-    def try_save(self, name: str, moment: Moment) -> bool:
+    def try_save(self, name: str, moment: Moment, keep_back: bool = False) -> bool:
         """Save; a disk that is full or gone is a warning and False, for training can go on and save later."""
         try:
-            self.save(name, moment)
+            self.save(name, moment, keep_back)
         except DiskError as error:
             self.log.write("warning", name="disk", message=f"{error} Training goes on; the next save tries again.")
             return False
@@ -123,11 +129,6 @@ class Results:
             return
         target = Path(self.config.save.copy_to)
         try:
-            with atomic.disk_errors(path.name, target):
-                target.mkdir(parents=True, exist_ok=True)
-            for source in (path, path.with_suffix(".json"), path.with_suffix(".png")):
-                if source.exists() and (source == path or not (target / source.name).exists()):
-                    with source.open("rb") as stream, atomic.replacing(target / source.name) as copy:
-                        shutil.copyfileobj(stream, copy)
+            card.copy(path, target)
         except DiskError as error:
             self.log.write("warning", name="copy", message=f"{error} The file itself is safe in the job's out folder.")

@@ -15,6 +15,7 @@ from typing import Any, Concatenate, ParamSpec, cast
 
 from lib_lora_train.errors import LoraLoopError
 from lib_lora_train.prompt import PromptError
+from lib_lora_train.ui import wildcards_import
 from lib_lora_train.ui.errors import PageError
 from lib_lora_train.ui.shelf import MOST_QUERY, Hits, Page
 from lib_lora_train.ui.store import MAX_TEXT, checked_name
@@ -192,6 +193,19 @@ def undo(scene: Scene, desk: Desk) -> None:
     _refuse(desk)
     _open(scene, desk.store.undo(), 1)
     _done(scene, shown("It is back."))
+
+
+@told
+def take_in(scene: Scene, desk: Desk, dropped: object) -> None:
+    """Take in wildcard files that were dropped on the page."""
+    _refuse(desk)
+    given = cast("list[object]", dropped) if isinstance(dropped, list) else [dropped]
+    found = wildcards_import.take_in(desk.store, given)
+    scene.opened |= {name.split("/")[0] for name in found.names if "/" in name}
+    if len(found.names) == 1:
+        names = desk.shelf.names()
+        _open(scene, found.names[0] if found.names[0] in names else scene.name, 1)
+    _done(scene, found.sentence)
 
 
 @told

@@ -1,7 +1,8 @@
 """The person's own wildcard files: written whole or not at all, deleted to a trash that gives them back.
 
 Every method checks again, on the server, whether writing is allowed and whether the name stays inside the one folder
-that may be written to. A file is a `.txt`; whatever the page says, no other suffix is ever written.
+that may be written to. A file is a `.txt`, or a table of values (TAKEN_IN) that was taken in; whatever the page says, no
+other suffix is ever written.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ from lib_lora_train.ui.errors import NotAllowed, PageError
 MAX_TEXT = 1024 * 1024
 MAX_NAME = 200
 MAX_FOLDERS = 8
+TAKEN_IN = (".txt", ".yaml", ".yml", ".json")
+"""Endings of the files that are taken in."""
 _SPECIAL = re.compile(r"__|[*?\[\]{}$#()<>|%\\,=]")
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ufdd0-\ufdef]")
 
@@ -56,7 +59,7 @@ class Store:
 
         Raises PageError when the file has been changed or made by somebody else since, NotAllowed, DiskError.
         """
-        self._allow()
+        self.require()
         clean = _CONTROL.sub("", text.replace("\r\n", "\n").replace("\r", "\n"))
         if len(clean) > MAX_TEXT or len(clean.encode("utf-8", "replace")) > MAX_TEXT:
             raise PageError(f"The text is larger than {MAX_TEXT // 1024} kB; split it into several wildcards.")
@@ -76,9 +79,30 @@ class Store:
             write_text(path, clean.encode("utf-8", "replace").decode("utf-8"))
             return _stamp(path)
 
+    def take_in(self, name: str, suffix: str, text: str) -> bool:
+        """Make an own file out of somebody else's; False when one of that name is there, which stays as it is.
+
+        Raises PageError for a name that cannot be one, NotAllowed, DiskError.
+        """
+        self.require()
+        if suffix not in TAKEN_IN:
+            raise PageError("Only .txt, .yaml and .json files are wildcards.")
+        path = self._path(name, suffix)
+        with self._lock:
+            if any(path.with_suffix(other).exists() for other in TAKEN_IN):
+                return False
+            with disk_errors(path.name, path.parent):
+                path.parent.mkdir(parents=True, exist_ok=True)
+            write_text(path, _CONTROL.sub("", text.replace("\r\n", "\n").replace("\r", "\n")))
+        return True
+
+    def has_deleted(self) -> bool:
+        """Whether there is something that `undo` brings back."""
+        return any(entry.name.isdigit() and any(entry.rglob("*.txt")) for entry in _entries(self.trash))
+
     def rename(self, name: str, new: str) -> str:
         """Give an own file another name; returns it as it was written. Raises PageError when that name is taken."""
-        self._allow()
+        self.require()
         new = checked_name(new)
         source, target = self._path(name), self._path(new)
         with self._lock:
@@ -95,7 +119,7 @@ class Store:
 
     def delete(self, name: str) -> None:
         """Move an own file to the trash."""
-        self._allow()
+        self.require()
         source = self._path(name)
         with self._lock:
             if not source.is_file():
@@ -109,7 +133,7 @@ class Store:
 
     def undo(self) -> str:
         """Bring back what was deleted last; returns its name. Raises PageError when there is nothing, or it is taken."""
-        self._allow()
+        self.require()
         with self._lock:
             bins = sorted((entry for entry in _entries(self.trash) if entry.name.isdigit()), reverse=True)
             found = next(((folder, file) for folder in bins for file in sorted(folder.rglob("*.txt"))), None)
@@ -127,14 +151,15 @@ class Store:
             self._tidy(file.parent, folder.parent)
         return name
 
-    def _allow(self) -> None:
+    def require(self) -> None:
+        """Raises NotAllowed where nothing may be written."""
         refused = self.refusal()
         if refused:
             raise NotAllowed(refused)
 
-    def _path(self, name: str) -> Path:
+    def _path(self, name: str, suffix: str = ".txt") -> Path:
         try:
-            return Root(self.folder).resolve(checked_name(name) + ".txt")
+            return Root(self.folder).resolve(checked_name(name) + suffix)
         except OutsideRoot as error:
             raise PageError(str(error)) from error
 

@@ -9,7 +9,6 @@ import gradio as gr  # type: ignore[import-not-found]  # the WebUI's
 
 from lib_lora_train import host
 from lib_lora_train.errors import LoraLoopError
-from lib_lora_train.train.presets import SUBJECTS
 from lib_lora_train.ui.element_ids import train
 from lib_lora_train.ui.errors import PageError
 from lib_lora_train.ui.events import transient
@@ -56,7 +55,7 @@ def build(parts: Parts, here: Desk, option: Option) -> None:
             for name in SAMPLES:
                 if name != "samples.prompts":
                     option(name)
-        first = prompts_html.page(here.preset(SUBJECTS["person"]))
+        first = prompts_html.page(here.preset(here.preset_for(here.first_base(), "person")))
         parts["prompts"] = gr.HTML(first, elem_id=train("prompts"))
     with gr.Accordion(shown("Regularisation"), open=False, elem_id=train("regular_page")):
         _hint(shown("Pictures of the class (other men, other dogs) that keep the base's idea of it; not needed for most LoRAs."))  # fmt: skip

@@ -9,6 +9,8 @@ from typing import Any
 import gradio as gr  # type: ignore[import-not-found]  # the WebUI's
 
 from lib_lora_train import host
+from lib_lora_train.train import estimate
+from lib_lora_train.train.base import native
 from lib_lora_train.train.presets import SUBJECTS
 from lib_lora_train.ui.element_ids import train
 from lib_lora_train.ui.events import transient
@@ -17,6 +19,11 @@ from lib_lora_train.ui.train import form, preset_shelf, scene
 from lib_lora_train.ui.train.desk import Answers, Desk, desk
 from lib_lora_train.ui.train.scene import Scene
 from lib_lora_train.ui.words import shown
+
+SIZES = tuple(estimate.at_size(native.USUAL))
+"""The options that follow the size of the base's own pictures."""
+OFFERED = (*SUBJECTS.values(), native.SMALL_PRESET)
+"""Presets that the page chooses by itself; another one was chosen by the person, and stays."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +39,7 @@ class Around:
 
 def build(parts: dict[str, Any], here: Desk) -> None:
     """Make the row of presets and the card below it."""
-    first = SUBJECTS["person"]
+    first = here.preset_for(here.first_base(), "person")
     with gr.Row(elem_id=train("presets")):
         parts["preset"] = transient(
             gr.Dropdown(
@@ -87,7 +94,7 @@ def connect(parts: dict[str, Any], on: Callable[..., Any], around: Around) -> No
 
         return event
 
-    def choose(now: Scene, name: Any) -> list[Any]:
+    def choose(now: Scene, name: Any, base: Any) -> list[Any]:
         here = desk(host.find())
         found: list[Any] = [gr.update()] * (1 + len(around.options))
 
@@ -95,7 +102,7 @@ def connect(parts: dict[str, Any], on: Callable[..., Any], around: Around) -> No
             found[0] = card(here, name)
             if name == now.preset:
                 return
-            values = form.shown(here.preset(name))
+            values = here.values_of(name, base)
             found[1:] = [gr.update(value=values[field.name]) for field in form.fields()]
             now.preset = name
 
@@ -104,7 +111,7 @@ def connect(parts: dict[str, Any], on: Callable[..., Any], around: Around) -> No
         return [*around.look(now, here), *found]
 
     after = [*around.live, "preset", "preset_card"]
-    on(parts["preset"].change, choose, ["state", "preset"], [*around.live, "preset_card", *around.options])
+    on(parts["preset"].change, choose, ["state", "preset", "base"], [*around.live, "preset_card", *around.options])
     save = changes(lambda here, given: preset_shelf.save(here, given[0], around.read(given[1:])), False)
     on(parts["save"].click, save, ["state", "preset_name", *around.answers], after)
     rename = changes(lambda here, given: preset_shelf.rename(here, *given), False)
@@ -115,9 +122,38 @@ def connect(parts: dict[str, Any], on: Callable[..., Any], around: Around) -> No
     on(parts["preset_import"].upload, take_in, ["state", "preset_import"], after)
 
 
-def of_subject(subject: Any) -> Any:
+def of_subject(subject: Any, base: Any) -> Any:
     """The preset for an answer to the first page's question."""
-    return gr.update(value=SUBJECTS.get(subject if isinstance(subject, str) else "", SUBJECTS["person"]))
+    return gr.update(value=desk(host.find()).preset_for(base, subject))
+
+
+def of_base(now: Scene, base: Any, subject: Any, preset: Any, resolution: Any) -> list[Any]:
+    """The preset and the sizes that fit a base that was chosen, and a sentence about it; the rest stays as it is."""
+    here = desk(host.find())
+    names = [field.name for field in form.fields()]
+    found: list[Any] = [gr.update(), gr.update(), gr.update(value="", visible=False), *[gr.update() for _ in names]]
+
+    def work() -> None:
+        path = here.base(base)
+        offered, own = here.preset_for(base, subject), native.size(path)
+        if native.SMALL_PRESET in (offered, preset) and preset in OFFERED and offered != preset:
+            values = here.values_of(offered, base)
+            found[:2] = [gr.update(value=offered), card(here, offered)]
+            found[3:] = [gr.update(value=values[name]) for name in names]
+            now.preset = offered
+        elif native.is_far(int(resolution) if str(resolution).isdecimal() else own, own):
+            values = here.values_of(preset, base)
+            found[3:] = [gr.update(value=values[name]) if name in SIZES else gr.update() for name in names]
+        found[2] = about_base(here, base)
+
+    scene.guarded(now, work)
+    return [now, *found]
+
+
+def about_base(here: Desk, base: Any) -> Any:
+    """What is worth knowing of a base, out of the way when there is nothing."""
+    words = here.about_base(base)
+    return gr.update(value=words, visible=bool(words))
 
 
 def card(here: Desk, name: Any) -> Html:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import groupby
-from pathlib import Path
 from typing import Any
 
 import gradio as gr  # type: ignore[import-not-found]  # the WebUI's
 
 from lib_lora_train import host
 from lib_lora_train.errors import LoraLoopError
-from lib_lora_train.train.presets import SUBJECTS
+from lib_lora_train.train.options import is_table
+from lib_lora_train.train.presets import subject_of
 from lib_lora_train.ui import train_pages, train_presets
 from lib_lora_train.ui.element_ids import TRAIN_TAB, train
 from lib_lora_train.ui.events import listen, transient
@@ -48,6 +49,7 @@ SECTIONS = {
     "samples": shown("Samples"),
     "log": shown("Records"),
 }
+MOST_ANSWER = 4000
 ANSWERS = ("name", "trigger", "class_word", "base", "folder", "preset")
 Parts = dict[str, Any]
 
@@ -55,6 +57,7 @@ Parts = dict[str, Any]
 def build() -> None:
     """Make the tab's content inside the current Blocks. It is filled when a person looks at it."""
     here = desk(host.find())
+    here.go_on()
     parts: Parts = {"state": gr.State(Scene())}
     with gr.Column(elem_id=train("page")):
         _html(parts, "notice", "build")
@@ -121,12 +124,11 @@ def _first(parts: Parts, here: Desk) -> None:
         parts["class_word"] = _box(shown("Class"), "class_word", info=shown("what it is"), placeholder="man")
         parts["name"] = _box(shown("Name"), "name", info=shown("of the LoRA file"), placeholder="ohwx-man")
     _step(3, shown("Base"))
-    bases = here.bases()
     with gr.Row():
         parts["base"] = transient(
             gr.Dropdown(
-                choices=bases,
-                value=bases[0] if bases else None,
+                choices=here.bases(),
+                value=here.first_base() or None,
                 label=shown("Checkpoint"),
                 elem_id=train("base"),
                 allow_custom_value=True,
@@ -134,6 +136,8 @@ def _first(parts: Parts, here: Desk) -> None:
             )
         )
         parts["again"] = _button(shown("Refresh"), "refresh", size="sm", min_width=80, scale=1)
+    about = here.about_base(here.first_base())
+    parts["base_about"] = gr.HTML(about, visible=bool(about), elem_id=train("base_about"))
     parts["check"] = _button(shown("Check"), "check", variant="primary")
     parts["sentence"] = gr.HTML("", visible=False, elem_id=train("sentence"))
     parts["start"] = _button(shown("Start training"), "start", variant="primary", visible=False)
@@ -145,7 +149,8 @@ def _box(label: str, name: str, **more: Any) -> Any:
 
 def _placer(parts: Parts, here: Desk) -> Callable[[str], None]:
     """Puts the field of an option, by name, where it is called."""
-    values = form.shown(here.preset(SUBJECTS["person"]))
+    first = here.first_base()
+    values = here.values_of(here.preset_for(first, "person"), first)
     known = {field.name: field for field in form.fields()}
 
     def place(name: str) -> None:
@@ -170,7 +175,7 @@ def _component(field: Field, value: Any) -> Any:
         "info": field.told,
         "value": value,
         "elem_id": train(field.name.replace(".", "_")),
-        "elem_classes": ["lora-loop-advanced"] if field.advanced else [],
+        "elem_classes": ["lora-loop-advanced"] * field.advanced + ["lora-loop-private"] * field.private,
     }
     if field.kind == "switch":
         return gr.Checkbox(min_width=240, **shared)
@@ -196,11 +201,15 @@ def _connect(parts: Parts) -> None:
     checked = ["sheet", "sentence", "start", "regular", *options]
     on(parts["dropped"].upload, _take, ["state", "dropped", "folder", "name", "trigger"], ["state", "taken", "folder"])
     on(parts["check"].click, _check, ["state", *answers], [*live, *checked])
-    on(parts["start"].click, _start, ["state", "at", *answers], [*live, "sheet", "start", "at"])
+    on(parts["start"].click, _start, ["state", "at", *answers], [*live, *checked, "at"])
     on(parts["do"].click, _act, ["raw", "state"], [*live, "beat"], ACTION)
     on(parts["tick"].click, _tick, ["state"], [*live, "beat"])
-    on(parts["load"].click, _load, ["raw", "state"], [*live, "beat", *answers, "preset_card"], ACTION)
-    on(parts["subject"].change, train_presets.of_subject, ["subject"], ["preset"])
+    loaded = [*answers, "subject", "preset_card", "base_about"]
+    on(parts["load"].click, _load, ["raw", "state"], [*live, "beat", *loaded], ACTION)
+    # `input` is what a person does; `change` would come too when a job's settings are loaded, and undo them
+    on(parts["subject"].input, train_presets.of_subject, ["subject", "base"], ["preset"])
+    based = ["state", "base", "subject", "preset", "option dataset.resolution"]
+    on(parts["base"].input, train_presets.of_base, based, ["state", "preset", "preset_card", "base_about", *options])
     on(parts["again"].click, _bases, [], ["base"])
     on(parts["command"].click, _command, ["state", *answers], [*live, "told"])
     train_pages.connect(parts, on, _live, _answers, answers)
@@ -229,16 +238,18 @@ def _filled(content: Html) -> Any:
 
 
 def _take(now: Scene, dropped: Any, folder: Any, *names: Any) -> list[Any]:
-    """Dropped photos into a folder of their own; more of them join those that this page took in before."""
+    """Dropped photos into a folder of their own; more of them join those of the form, until a run uses that folder."""
     here, found = desk(host.find()), gr.update()
     now.beats += 1
     try:
         here.require()
-        if folder != now.taken or not now.taken:
-            name = next((one for one in names if isinstance(one, str) and one.strip()), "photos")
-            now.taken = str(places.new_folder(name, here.home / "photos"))
-        count = places.take_in(dropped if isinstance(dropped, list) else [dropped], Path(now.taken))
-        words, found = element("p", said(shown("{} photos are in {}"), count, now.taken)), gr.update(value=now.taken)
+        files = dropped if isinstance(dropped, list) else [dropped]
+        target = here.dropped_before(folder)
+        if target is None:
+            name = next((one for one in names if isinstance(one, str) and one.strip()), "") or places.name_of(files)
+            target = places.new_folder(name, here.home / "photos")
+        count = places.take_in(files, target)
+        words, found = element("p", said(shown("{} photos are in {}"), count, target)), gr.update(value=str(target))
     except LoraLoopError as error:
         words = notice(str(error))
     # the number makes it news for the page's script, which waits for it
@@ -246,48 +257,69 @@ def _take(now: Scene, dropped: Any, folder: Any, *names: Any) -> list[Any]:
 
 
 def _check(now: Scene, *values: Any) -> list[Any]:
-    here, now.checked = desk(host.find()), False
-    found: list[Any] = [gr.update()] * (4 + len(form.fields()))
-    found[1], found[2] = _filled(Html("")), gr.update(visible=False)
-
-    def work() -> None:
-        answers = _answers(values)
-        prepared = here.prepare(answers)
-        found[0] = _filled(photos_html.contact_sheet(prepared.report, prepared.config.dataset))
-        found[3] = _filled(regularisation_html.page(prepared.report, prepared.config))
-        now.table = captions.opened(prepared.config, now.table, here)
-        runs = prepared.sweep.variants
-        chosen = [said(shown("Preset: {}."), answers.preset), " "] if prepared.config.preset else []
-        told = [element("p", *chosen, prepared.sentence)] + (
-            [element("p", prepared.sweep.sentence)] if len(runs) > 1 else []
-        )
-        ready = prepared.report.trainable
-        found[1] = _filled(element("div", *told, class_="lora-loop-ready" if ready else "lora-loop-notice"))
-        found[2] = gr.update(visible=ready)
-        values_now = form.shown(prepared.config)
-        for place, field in enumerate(form.fields()):
-            if field.name in prepared.changes:
-                found[4 + place] = gr.update(value=values_now[field.name])
-        now.checked = True
-        now.say("")
-
-    scene.guarded(now, work)
+    here, starts = desk(host.find()), now.starts
+    found = _nothing()
+    scene.guarded(now, lambda: _look_at(now, here, _answers(values), found))
+    if now.starts != starts:  # a run was started meanwhile: the sheet would only cover it
+        found = _nothing()
     return [*_live(now, here), *found]
 
 
+def _nothing() -> list[Any]:
+    """No news for what a check shows."""
+    return [gr.update() for _ in range(4 + len(form.fields()))]
+
+
+def _look_at(now: Scene, here: Desk, answers: Answers, found: list[Any]) -> None:
+    """Check photos and settings; what the page shows of it goes into `found`. Raises LoraLoopError."""
+    now.checked, now.checked_runs = False, ()
+    found[1], found[2] = _filled(Html("")), gr.update(visible=False)
+    prepared = here.prepare(answers)
+    found[0] = _filled(photos_html.contact_sheet(prepared.report, prepared.config.dataset))
+    found[3] = _filled(regularisation_html.page(prepared.report, prepared.config))
+    now.table = captions.opened(prepared.config, now.table, here)
+    runs = prepared.sweep.variants
+    chosen = [said(shown("Preset: {}."), answers.preset), " "] if prepared.config.preset else []
+    told = [element("p", *chosen, prepared.sentence)]
+    told += [element("p", prepared.sweep.sentence)] if len(runs) > 1 else []
+    told += (
+        [element("p", prepared.warning, class_="lora-loop-message lora-loop-is-warning")] if prepared.warning else []
+    )
+    ready = prepared.report.trainable
+    found[1] = _filled(element("div", *told, class_="lora-loop-ready" if ready else "lora-loop-notice"))
+    found[2] = gr.update(visible=ready)
+    values = form.shown(prepared.config)
+    for place, field in enumerate(form.fields()):
+        if field.name in prepared.changes:
+            found[4 + place] = gr.update(value=values[field.name])
+    fitted = replace(answers, options={**answers.options, **{name: values[name] for name in prepared.changes}})
+    now.checked_runs = tuple(variant.config for variant in here.runs(fitted).variants) if ready else ()
+    now.checked = True
+    now.say("")
+
+
 def _start(now: Scene, at: Any, *values: Any) -> list[Any]:
-    here, started = desk(host.find()), False
+    """Queue what was checked. What was changed since then is checked first and waits for another press."""
+    here, found, time = desk(host.find()), _nothing(), gr.update()
 
     def work() -> None:
-        nonlocal started
-        job, words = here.start(_answers(values), at)
+        nonlocal time
+        answers = _answers(values)
+        here.require()
+        if tuple(variant.config for variant in here.runs(answers).variants) != now.checked_runs:
+            _look_at(now, here, answers, found)
+            now.say(
+                shown("Something was changed after the check, so it was checked again: look, and press Start training.")
+            )
+            return
+        job, words = here.start(answers, at)
         now.follow(job)
         now.say(words)
-        started, now.taken = True, ""
+        now.starts += 1
+        found[0], found[2], time = _filled(Html("")), gr.update(visible=False), gr.update(value="")
 
     scene.guarded(now, work)
-    rest = [_filled(Html("")), gr.update(visible=False), gr.update(value="")] if started else [gr.update()] * 3
-    return [*_live(now, here), *rest]
+    return [*_live(now, here), *found, time]
 
 
 def _act(raw: Any, now: Scene) -> list[Any]:
@@ -307,21 +339,47 @@ def _beat(now: Scene, here: Desk) -> list[Any]:
 
 
 def _load(raw: Any, now: Scene) -> list[Any]:
-    """A job's settings back into the form."""
-    here = desk(host.find())
-    names = [field.name for field in form.fields()]
-    found: list[Any] = [gr.update()] * (len(ANSWERS) + len(names) + 1)
+    """Put something into the form: a job's settings, the form that the browser kept over a reload, sample photos."""
+    here, told = desk(host.find()), scene.clicked(raw)
+    names = (*ANSWERS, *(field.name for field in form.fields()), "subject")
+    found: dict[str, Any] = {}
 
     def work() -> None:
-        told, words = here.answers_of(scene.clicked(raw).get("job"))
-        first = [gr.update(value=getattr(told, name)) for name in ANSWERS]
-        rest = [gr.update(value=told.options[name]) for name in names]
-        now.preset = told.preset
-        found[:] = [*first, *rest, train_presets.card(here, told.preset)]
-        now.say(words)
+        if told.get("act") == "restore":
+            found.update(_restored(here, told.get("form")))
+        elif told.get("act") == "sample_photos":
+            folder, who = here.sample_photos()
+            found.update(folder=folder, trigger=who.trigger, class_word=who.class_word, name=who.trigger)
+            now.say(said(shown("The sample photos are in {}."), folder))
+        else:
+            answers, words = here.answers_of(told.get("job"))
+            found.update({name: getattr(answers, name) for name in ANSWERS}, **answers.options)
+            if subject := subject_of(answers.preset):
+                found["subject"] = subject
+            now.say(words)
 
     scene.guarded(now, work)
-    return [*_beat(now, here), *found]
+    if "preset" in found:
+        now.preset = found["preset"]
+    filled = [gr.update(value=found[name]) if name in found else gr.update() for name in names]
+    card = train_presets.card(here, found["preset"]) if "preset" in found else gr.update()
+    about = train_presets.about_base(here, found["base"]) if "base" in found else gr.update()
+    return [*_beat(now, here), *filled, card, about]
+
+
+def _restored(here: Desk, kept: Any) -> dict[str, Any]:
+    """What of a form that a browser kept can be put back; it is as little trusted as any other value of the page."""
+    if not is_table(kept):
+        return {}
+    found: dict[str, Any] = dict(form.restored(kept))
+    found |= {name: value for name in ANSWERS if isinstance(value := kept.get(name), str) and len(value) <= MOST_ANSWER}
+    if kept.get("subject") in {value for _, value in SUBJECT_WORDS}:
+        found["subject"] = kept["subject"]
+    if found.get("base") not in here.bases():
+        found.pop("base", None)
+    if found.get("preset") not in here.presets():
+        found.pop("preset", None)
+    return found
 
 
 def _bases() -> Any:

@@ -71,6 +71,16 @@ def head(page: Page) -> Html:
     return element("div", element("h3", copy, figure), element("ul", *files), class_="lora-loop-head")
 
 
+def nothing() -> Html:
+    """What will stand here, while nothing is chosen."""
+    words = (
+        shown("Choose a wildcard from the list: its values and their probabilities are shown here."),
+        shown("In a prompt, __name__ draws one of them for each image."),
+        shown("Your own ones can be edited; others can be copied to yours. Packs can be dropped on the list."),
+    )
+    return element("div", *(element("p", text) for text in words), class_="lora-loop-nothing")
+
+
 def values(page: Page) -> Html:
     """One page of values with their probabilities."""
     rows = [

@@ -9,7 +9,7 @@ from typing import Any
 import gradio as gr  # type: ignore[import-not-found]  # the WebUI's
 
 from lib_lora_train import host
-from lib_lora_train.ui import scene, surroundings, wildcards_html
+from lib_lora_train.ui import scene, surroundings, wildcards_html, wildcards_import
 from lib_lora_train.ui.element_ids import WILDCARDS_TAB, of
 from lib_lora_train.ui.events import listen, transient
 from lib_lora_train.ui.html import Html
@@ -46,7 +46,17 @@ def _shelf(parts: dict[str, Any]) -> None:
     parts["tree"] = gr.HTML("", elem_id=of("tree"))
     with gr.Row():
         parts["new"] = _button(shown("New wildcard"), "new")
-        parts["undo"] = _button(shown("Undo delete"), "undo")
+        parts["undo"] = _button(shown("Undo delete"), "undo", interactive=False)
+    with gr.Column(elem_id=of("dropped")):
+        parts["import"] = transient(
+            gr.UploadButton(
+                shown("Import wildcards: drop .txt, .yaml, .json or .zip"),
+                file_count="multiple",
+                file_types=list(wildcards_import.SUFFIXES),
+                elem_id=of("import"),
+                size="sm",
+            )
+        )
     parts["raw"] = transient(gr.Textbox("", visible=False, elem_id=of("raw"), label="action"))
     parts["do"] = gr.Button("do", elem_id=of("do"), elem_classes=["lora-loop-unseen"])
 
@@ -128,6 +138,7 @@ def _connect(parts: dict[str, Any]) -> None:
     on(parts["draw_text"].click, scene.draw, "text")
     for name in ("edit", "copy", "new", "undo", "delete", "cancel"):
         on(parts[name].click, getattr(scene, name), editor=True)
+    on(parts["import"].upload, scene.take_in, "import")
     on(parts["save"].click, scene.save, "name", "text", editor=True)
 
 
@@ -163,7 +174,7 @@ def _outputs(now: Scene, desk: surroundings.Desk, page: Page | None) -> list[Any
         wildcards_html.tree(desk.shelf.listing(now.opened, now.query), now.name),
         _filled(wildcards_html.notice(message, now.good)),
         _filled(wildcards_html.hits(now.hits) if now.hits is not None else Html("")),
-        _filled(wildcards_html.head(page) if page is not None else Html("")),
+        _filled(_head_of(now, page)),
         gr.update(visible=viewing),
         gr.update(visible=own, interactive=not refused),
         gr.update(visible=not own, interactive=not refused),
@@ -172,9 +183,15 @@ def _outputs(now: Scene, desk: surroundings.Desk, page: Page | None) -> list[Any
         gr.update(visible=viewing and page is not None and page.pages > 1),
         gr.update(value=now.page),
         gr.update(interactive=not refused),
-        gr.update(interactive=not refused),
+        gr.update(interactive=not refused and desk.store.has_deleted()),
         _filled(wildcards_html.draws(now.draws)),
     ]
+
+
+def _head_of(now: Scene, page: Page | None) -> Html:
+    if page is not None:
+        return wildcards_html.head(page)
+    return wildcards_html.nothing() if now.editing is None and now.hits is None else Html("")
 
 
 def _filled(content: Html) -> Any:

@@ -134,9 +134,7 @@ def test_choosing_epochs(tmp_path: Path, wanted: str, found: list[int]) -> None:
 
 def test_an_epoch_that_is_not_there_is_refused(tmp_path: Path) -> None:
     run = write_run(tmp_path, "x", 2)
-    with pytest.raises(
-        RunNotFound, match="--epochs '7': x has no such epoch that can be used; it has epoch 1, epoch 2"
-    ):
+    with pytest.raises(RunNotFound, match="Epochs '7': x has no such epoch that can be used; it has epoch 1, epoch 2"):
         discover.choose(run, "1,7")
 
 

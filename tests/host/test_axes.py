@@ -12,7 +12,7 @@ import pytest
 
 from lib_lora_train.host import axes
 from lib_lora_train.host.errors import RequestError
-from tests.grid.files import write_run
+from tests.grid.files import write_lora, write_run
 
 NAMES = ["None", "x-000001", "x-000003"]
 
@@ -81,11 +81,44 @@ def test_the_list_offers_no_lora_first_and_runs_in_their_order(webui: Any) -> No
     assert webui.axis_options[1].cost > 0
 
 
-def test_a_name_that_is_not_there_stops_the_plot_before_it_begins(webui: Any) -> None:
+@pytest.mark.parametrize(
+    ("typed", "drawn"),
+    [
+        (["None", "1", "3"], ["None", "x-000001", "x-000003"]),
+        (["1-4", "final"], ["x-000001", "x-000002", "x-000003"]),
+        (["none", "final", "1"], ["None", "x-000003", "x-000001"]),
+        (["last:2"], ["x-000002", "x-000003"]),
+        (["x-000002", "None"], ["x-000002", "None"]),
+        (["all"], ["x-000001", "x-000002", "x-000003"]),
+    ],
+)
+def test_epochs_are_taken_as_people_type_them(typed: list[str], drawn: list[str], webui: Any, tmp_path: Path) -> None:
+    """The plot asks each axis before it counts its pictures, and goes on with the list that it has handed over."""
+    write_lora(tmp_path / "detail.safetensors", 9)
+    sys.modules["networks"].available_networks["detail"] = SimpleNamespace(  # type: ignore[attr-defined]
+        filename=str(tmp_path / "detail.safetensors")
+    )
     axes.add()
-    webui.axis_options[1].confirm(None, NAMES)
-    with pytest.raises(RequestError, match="there is no LoRA 'y'"):
-        webui.axis_options[1].confirm(None, ["y"])
+    webui.axis_options[1].confirm(SimpleNamespace(prompt="a cat <lora:detail:0.4> <lora:x:0.8>"), typed)
+    assert typed == drawn
+    p = SimpleNamespace(prompt="a cat <lora:x:0.8>")
+    webui.axis_options[1].apply(p, typed[-1], typed)
+    assert p.prompt == ("a cat " if typed[-1] == "None" else f"a cat <lora:{typed[-1]}:0.8>")
+
+
+@pytest.mark.parametrize(
+    ("prompt", "typed", "words"),
+    [
+        ("a cat", "2", "'2' is no LoRA file .* must name the LoRA, as in <lora:NAME:1>; there are x, x-000001"),
+        ("a cat <lora:x:1>", "7", "Epochs '7': x has no such epoch .* it has epoch 1, epoch 2, epoch 3"),
+        ("a cat <lora:x:1>", "y", "Epochs 'y': x has no such epoch"),
+        ("a cat <lora:gone:1>", "y", "'y' is no LoRA file"),
+    ],
+)
+def test_what_is_not_there_stops_the_plot_before_it_begins(prompt: str, typed: str, words: str, webui: Any) -> None:
+    axes.add()
+    with pytest.raises(RequestError, match=words):
+        webui.axis_options[1].confirm(SimpleNamespace(prompt=prompt), [typed])
 
 
 def test_a_webui_without_the_plot_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -231,6 +231,64 @@ def test_j5_pause_gives_the_card_back_and_keeps_the_place(workshop: Workshop, ho
     assert process.status(job) == "paused" and process.status(after) == "queued"
 
 
+@pytest.mark.parametrize("command", ["pause", "stop"])
+def test_a_resume_pressed_as_the_job_ends_wins_however_close(
+    command: str, workshop: Workshop, home: Path, quick: None
+) -> None:
+    """The runner looks every half second, a person is quicker; each press goes on, and no one stays paused or lost."""
+    job = make(workshop, home, "pressed", LONG)
+    queue.add(home, [job.folder.name])
+    runners = [runner_process(home)]
+    for pause_s in (0.0, 0.2, 0.4, 0.6):
+        wait_for(lambda: process.status(job) == "running" and stepped(job))
+        before = job.read()["process"]["pid"]
+        control.ask(job, command)
+        wait_for(lambda: process.status(job) in ("paused", "stopped"))
+        time.sleep(pause_s)
+        queue.resume(home, job.folder.name)
+        if not runner.is_running(home):  # as the page does
+            runners.append(runner_process(home))
+        wait_for(lambda before=before: (job.read().get("process") or {}).get("pid", before) != before)
+        found = queue.read(home)
+        assert not found.paused and [one.job for one in found.entries] == [job.folder.name]
+    control.ask(job, "stop")
+    for one in runners:
+        one.communicate(timeout=60)
+    assert process.status(job) == "stopped" and not queue.read(home).entries
+
+
+def test_jobs_that_come_while_the_runner_ends_are_not_left_waiting(
+    workshop: Workshop, home: Path, quick: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever adds one then sees a runner at work and starts none."""
+    late = make(workshop, home, "late")
+    waiting, report = [late.folder.name], runner.Runner._report
+
+    def last_words(self: runner.Runner) -> Path | None:
+        found = report(self)
+        if waiting:
+            assert runner.is_running(home)
+            queue.add(home, [waiting.pop()])
+        return found
+
+    monkeypatch.setattr(runner.Runner, "_report", last_words)
+    assert runner.Runner(home, lambda _line: None, poll_s=0.05).run() is not None
+    assert late.read()["status"] == "done" and not queue.read(home).entries
+
+
+def test_letting_the_queue_go_on_wins_over_the_pause_that_its_runner_is_about_to_note(
+    workshop: Workshop, home: Path
+) -> None:
+    job = make(workshop, home, "paused")
+    job.update(status="paused")
+    queue.add(home, [job.folder.name])
+    queue.pause(home, False)
+    ended = queue.Outcome(job.folder.name, "paused", 6, "", 0.0, 1.0)
+    assert not queue.settle(home, ended, ran=True).paused
+    job.update(status="paused")
+    assert queue.settle(home, ended, ran=True).paused
+
+
 def test_j6_a_hung_trainer_shows_its_stack_and_is_ended(workshop: Workshop, home: Path, quick: None) -> None:
     job = make(workshop, home, "hung", LONG)
     queue.add(home, [job.folder.name])

@@ -7,10 +7,13 @@ from pathlib import Path
 import pytest
 import torch
 
+from lib_lora_train.demo.models import BASE as SMALL
+from lib_lora_train.jobs import card
 from lib_lora_train.train import config as configs
 from lib_lora_train.train import estimate, optimizers
 from lib_lora_train.train.base.load import load_base
 from lib_lora_train.train.config import TrainConfig
+from lib_lora_train.train.dataset.length import Length
 from lib_lora_train.train.sections import OPTIMIZERS
 from lib_lora_train.train.setup import attach
 from tests.runs import Workshop
@@ -97,12 +100,61 @@ def test_a_forward_pass_has_as_many_operations_as_torch_counts() -> None:
     assert estimate.flops(one) / 3 == pytest.approx(counter.get_total_flops(), rel=0.02)
 
 
+def test_the_operations_of_another_base_are_counted_from_its_header(workshop: Workshop) -> None:
+    """By the ratio of weights alone the small base was reckoned three times too fast."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    for path in (SMALL, workshop.base):
+        base, side = load_base(config(base={"path": str(path)}).base), 16
+        inputs = (
+            torch.randn(1, 4, side, side),
+            torch.zeros(1),
+            torch.randn(1, 77, base.unet.config["cross_attention_dim"]),
+        )
+        with FlopCounterMode(display=False) as counter, torch.no_grad():
+            base.unet(*inputs)
+        facts = estimate.base_facts(path)
+        assert facts.pixel_flops * side**2 == pytest.approx(counter.get_total_flops(), rel=0.15), path.name
+
+
+def test_both_ways_of_naming_have_the_same_levels() -> None:
+    from diffusers import UNet2DConditionModel
+
+    with torch.device("meta"):
+        unet = UNet2DConditionModel(cross_attention_dim=768, attention_head_dim=8)
+    shapes = {name: tuple(tensor.shape) for name, tensor in unet.state_dict().items()}
+    assert estimate._pixel_flops(shapes, False) == pytest.approx(estimate.PIXEL_FLOPS, rel=0.02)
+    assert estimate._pixel_flops({"input_blocks.x.0.weight": (4, 4), "down_blocks.99999999.w": (4, 4)}, True) > 0
+
+
+def test_a_run_far_from_the_size_of_its_base_is_warned_of() -> None:
+    small = estimate.base_facts(SMALL)
+    assert small.size == 128
+    far = estimate.size_warning(config(base={"path": str(SMALL)}), small)
+    assert "small.safetensors was trained on pictures of 128 px" in far and "this run trains at 512 px" in far
+    assert not estimate.size_warning(config(dataset={"resolution": 768}), estimate.SD15)
+    fitting = estimate.changed(config(base={"path": str(SMALL)}), estimate.at_size(128))
+    assert not estimate.size_warning(fitting, small) and fitting.dataset.bucket_step == 16
+
+
+def test_the_time_on_a_processor_counts_samples_too(tmp_path: Path) -> None:
+    small, one = (
+        estimate.base_facts(SMALL),
+        config(dataset={"resolution": 128, "bucket_min": 64}, loop={"batch_size": 4}),
+    )
+    sampled = estimate.changed(one, {"samples.prompts": ["a cat --s 12"]})
+    length, cpu = Length(3, 288, (), ""), card.Card("CPU", 0.0, 0.0, 0.1)
+    plain, drawn = (card.processor_seconds(each, small, cpu, length, tmp_path) for each in (one, sampled))
+    assert plain is not None and drawn is not None and 60 < plain < drawn < 2 * plain
+    assert card.processor_seconds(one, small, card.Card("CPU", 0.0, 0.0), length, tmp_path) is None
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
         ((6.9, 8.0, 2280.0, 1500), "fits: 6.9 of 8.0 GB, about 38 min, 1,500 steps"),
         ((9.2, 8.0, None, 10), "does not fit: 9.2 of 8.0 GB, 10 steps"),
-        ((1.0, 8.0, 36000.0, 1), "fits: 1.0 of 8.0 GB, about 10.0 h, 1 steps"),
+        ((1.0, 8.0, 36000.0, 1), "fits: 1.0 of 8.0 GB, about 10.0 h, 1 step"),
     ],
 )
 def test_the_sentence(arguments: tuple[float, float, float | None, int], said: str) -> None:

@@ -87,7 +87,7 @@ def test_photos_in_lora_out(served: Served, visit: Callable[..., Any]) -> None:
     assert len(read_header(lora).tensors) > 10
     page.locator("#lora_loop_train_files [data-use]").first.click()
     assert page.input_value("#txt2img_prompt textarea").startswith("<lora:dropped-cat")
-    assert page.input_value("#txt2img_prompt textarea").endswith(":0.8> ohwx cat")
+    assert page.input_value("#txt2img_prompt textarea").endswith(":1> ohwx cat")
 
 
 def test_photos_arrive_while_the_page_goes_on_asking(served: Served, visit: Callable[..., Any]) -> None:

@@ -83,7 +83,7 @@ def test_photos_in_lora_out_used_in_txt2img(tab: Tab, base: str, tmp_path: Path)
     tab.look()
     tab.page.locator("#lora_loop_train_files [data-use]").first.click()
     prompt = tab.page.input_value(PROMPT)
-    assert prompt == "<lora:webui-cat:0.8> ohwx cat"
+    assert prompt == "<lora:webui-cat:1> ohwx cat"
     assert same(generate(tab, "ohwx cat"), before), "the model is back as it was, by itself"
     assert not same(generate(tab, prompt), before)
     text = tab.page.inner_text("#html_info_txt2img")

@@ -42,6 +42,8 @@ class Builder:
     problem: str = ""
     ready: bool = False
     """Whether a build ended well here and nothing was begun since, so that the page still says so."""
+    built: Callable[[], None] = field(default=lambda: None)
+    """Called when a build has ended well."""
     _lines: deque[str] = field(default_factory=lambda: deque[str](maxlen=MOST_LINES), init=False)
     _thread: threading.Thread | None = field(default=None, init=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
@@ -91,6 +93,7 @@ class Builder:
         try:
             ensure(self.wanted(), self._lines.append)
             self.ready = True
+            self.built()
         except LoraLoopError as error:
             self.problem = str(error)
         except Exception as error:  # whatever it is, the person is to see it, and the page stays

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -12,8 +13,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from lib_lora_train.demo.world.characters import Character, character, write_set
 from lib_lora_train.environment.entry import wanted_here
 from lib_lora_train.errors import LoraLoopError
+from lib_lora_train.files import atomic
+from lib_lora_train.files import card as lora_card
 from lib_lora_train.files.roots import safe_name
 from lib_lora_train.host import memory
 from lib_lora_train.host.api import Host
@@ -26,13 +30,15 @@ from lib_lora_train.jobs.view import Diary, View
 from lib_lora_train.keywords.catalogue import CHECKPOINT
 from lib_lora_train.train import config as configs
 from lib_lora_train.train import estimate, presets, toml
+from lib_lora_train.train.base import native
 from lib_lora_train.train.config import TrainConfig
 from lib_lora_train.train.dataset import report as reports
 from lib_lora_train.train.dataset.scan import scan
 from lib_lora_train.train.dataset.verify import verify
 from lib_lora_train.train.job import Job
 from lib_lora_train.ui.errors import NotAllowed, PageError
-from lib_lora_train.ui.train import form, places
+from lib_lora_train.ui.html import Html
+from lib_lora_train.ui.train import base_html, form, places
 from lib_lora_train.ui.train.building import Builder
 from lib_lora_train.ui.words import said, shown
 
@@ -40,7 +46,11 @@ SHARED = shown(
     "This WebUI can be reached by others, so training can be looked at but not changed; "
     "start it with --lora-loop-allow-remote to allow changes."
 )
+SAMPLE = "zorpi"
+"""The character of the sample photos."""
 MOST_DIARIES = 8
+MOST_LOOKED_AT = 200
+"""Newest jobs that are asked which photos they use."""
 CARD_S = 120.0
 """How long an answer about the card is believed."""
 
@@ -67,6 +77,7 @@ class Prepared:
     config: TrainConfig
     sentence: str
     changes: Mapping[str, Any]
+    warning: str = ""
 
 
 @dataclass
@@ -80,6 +91,9 @@ class Desk:
     _diaries: dict[str, Diary] = field(default_factory=dict[str, Diary], init=False)
     _lock: threading.RLock = field(default_factory=threading.RLock, init=False)
     _cards: tuple[float, list[cards.Card]] = field(default=(0.0, []), init=False)
+
+    def __post_init__(self) -> None:
+        self.builder.built = self.go_on
 
     # Who may ---------------------------------------------------------------------------------------------------------
 
@@ -121,8 +135,41 @@ class Desk:
         """The names of all presets, the person's own first."""
         return list(dict.fromkeys(path.stem for path in presets.paths(self.home)))
 
+    def first_base(self) -> str:
+        """The checkpoint to offer first: the one that the WebUI has loaded, "" where there is none."""
+        loaded = self.host.option("sd_model_checkpoint")
+        found = self.host.catalogue().find(CHECKPOINT, loaded).entry if isinstance(loaded, str) and loaded else None
+        return found.name if found is not None and found.path else next(iter(self.bases()), "")
+
+    def preset_for(self, base: Any, subject: Any) -> str:
+        """The preset to offer for a base and the answer to "What is it?"."""
+        with contextlib.suppress(LoraLoopError):
+            if native.is_small_base(self.base(base)):
+                return native.SMALL_PRESET
+        return presets.SUBJECTS.get(subject if isinstance(subject, str) else "", presets.SUBJECTS["person"])
+
+    def values_of(self, preset: Any, base: Any = "") -> dict[str, str | bool]:
+        """What the form holds for a preset: at the base's own size where the preset's is one that it does not know.
+
+        Raises ConfigError.
+        """
+        config = self.preset(preset)
+        with contextlib.suppress(PageError):
+            own = native.size(self.base(base))
+            if native.is_far(config.dataset.resolution, own):
+                config = estimate.changed(config, estimate.at_size(own))
+        return form.shown(config)
+
+    def about_base(self, name: Any) -> Html:
+        """A sentence about a base whose pictures are not of the usual size."""
+        try:
+            path = self.base(name)
+        except PageError:
+            return Html("")
+        return base_html.sentence(native.is_small_base(path), native.size(path), not self.refusal())
+
     def card(self) -> cards.Card | None:
-        """The card that would be used, None where there is none."""
+        """The GPU that would be used, or the processor where there is none; None where nobody can tell."""
         with self._lock:
             when, found = self._cards
             if time.monotonic() - when > CARD_S or not when:
@@ -198,13 +245,23 @@ class Desk:
             return Prepared(report, sweep, config, shown("Nothing can be trained yet: mend what is marked."), {})
         steps = report.length.steps
         facts, card = estimate.base_facts(Path(config.base.path)), self.card()
-        if card is None:
-            words = said(shown("No NVIDIA card was found, so the processor trains, slowly: {} steps."), f"{steps:,}")
-            return Prepared(report, sweep, config, words, {})
+        warning = estimate.size_warning(config, facts)
+        if card is None or card.is_processor:
+            time = cards.processor_seconds(config, facts, card, report.length, self.home) if card else None
+            words = (
+                said(shown("No NVIDIA GPU was found, so the processor trains, slowly: {} steps."), f"{steps:,}")
+                if time is None
+                else said(
+                    shown("No NVIDIA GPU was found, so the processor trains: about {}, {} steps."),
+                    estimate.duration(time * len(sweep.variants)),
+                    f"{steps * len(sweep.variants):,}",
+                )
+            )
+            return Prepared(report, sweep, config, words, {}, warning)
         fit = cards.made_to_fit(config, facts, card, steps, self.home)
         changed = ", ".join(f"{name} = {form.written(value)}" for name, value in fit.changes.items())
         words = f"{card.name}: {fit.sentence}." + (f" Changed so that it fits: {changed}." if changed else "")
-        return Prepared(report, sweep, estimate.changed(config, fit.changes), words, fit.changes)
+        return Prepared(report, sweep, estimate.changed(config, fit.changes), words, fit.changes, warning)
 
     # What is done ----------------------------------------------------------------------------------------------------
 
@@ -232,6 +289,16 @@ class Desk:
             self.work()
         return made[0], said(shown("{} is queued."), made[0]) if len(made) == 1 else prepared.sweep.sentence
 
+    def dropped_before(self, folder: Any) -> Path | None:
+        """The folder in the form, where it is one of dropped photos that no run uses yet: more photos join those."""
+        if not isinstance(folder, str) or not folder.strip() or len(folder) > 4000:
+            return None
+        path = Path(folder)
+        if path.parent != self.home / "photos" or path.is_symlink() or not path.is_dir():
+            return None
+        newest = itertools.islice(store.usable(self.home), MOST_LOOKED_AT)
+        return None if any(Path(job.config().dataset.path) == path for job in newest) else path
+
     def _waiting(self, sweep: Sweep) -> str:
         """The job in the queue that is this run, or ""."""
         for entry in queue.read(self.home).entries:
@@ -246,18 +313,26 @@ class Desk:
         if found.entries and not found.paused:
             runner.start(self.home)
 
+    def go_on(self) -> None:
+        """Let the jobs start that wait since before this WebUI was started, or since before the packages were built.
+
+        Nobody has asked for it here, so what stands in the way is left to the page, which says it.
+        """
+        with contextlib.suppress(LoraLoopError, OSError):
+            if queue.read(self.home).entries and self.builder.is_built and self.instance.is_writer:
+                self.work()
+
     def resume(self, name: Any) -> str:
         """Go on with a job, before all that wait."""
         self.require()
         job = self.job(name)
-        if process.is_running(job):
+        status = process.status(job)
+        if status == "running":
             return said(shown("{} is running already."), job.folder.name)
-        if process.status(job) == "done":
+        if status == "done":
             raise PageError(f"The job {job.folder.name} is finished; train it again under a new name.")
         with self._lock:
-            if job.folder.name not in queue.known_jobs(self.home):
-                queue.add(self.home, [job.folder.name], first=True)
-            queue.pause(self.home, False)
+            queue.resume(self.home, job.folder.name)
             self.work()
         return said(shown("{} goes on from its last saved state."), job.folder.name)
 
@@ -320,6 +395,27 @@ class Desk:
                 job.folder.name,
             )
         return told, said(shown("The settings of {} are in the form."), job.folder.name)
+
+    def take(self, name: Any, file: Any) -> str:
+        """Put a LoRA file that a stopped run kept in its own folder among the WebUI's. Gives a sentence."""
+        self.require()
+        job = self.job(name)
+        known = {one.name for one in self.look(job.folder.name).files if one.kept_back}
+        folder = self.host.lora_folder
+        if file not in known or folder is None:
+            raise PageError(shown("That file is not there any more; look at the job again."))
+        lora_card.copy(job.out / file, folder)
+        return said(shown("{} is among the WebUI's LoRA files now."), file)
+
+    def sample_photos(self) -> tuple[str, Character]:
+        """The folder with the drawn photos of a character that the small base never saw, and the character."""
+        self.require()
+        folder = self.home / "photos" / f"sample-{SAMPLE}"
+        who = character(SAMPLE)
+        with atomic.disk_errors("The sample photos", folder):
+            if not any(folder.glob("*.jpg")):
+                write_set(who, folder)
+        return str(folder), who
 
     def delete(self, name: Any) -> str:
         """Put a job into the trash."""

@@ -41,6 +41,7 @@ class Field:
     bounds: str
     default: str
     advanced: bool
+    private: bool
 
     @property
     def section(self) -> str:
@@ -74,7 +75,9 @@ def _field(entry: Declared) -> Field:
         form = "choice"
     elif typing.get_origin(kind) is list:
         form = "lines"
-    return Field(entry.name, label, spec.help, form, choices, bounds, written(entry.default), spec.advanced)
+    return Field(
+        entry.name, label, spec.help, form, choices, bounds, written(entry.default), spec.advanced, spec.private
+    )
 
 
 def _kind(kind: Any) -> Any:
@@ -106,6 +109,18 @@ def shown(config: TrainConfig) -> dict[str, str | bool]:
         for part in field.name.split("."):
             value = getattr(value, part)
         found[field.name] = bool(value) if field.kind == "switch" else written(value)
+    return found
+
+
+def restored(given: Mapping[str, Any]) -> dict[str, str | bool]:
+    """The values by field name of a form that a browser kept; what no field can hold, and what is private, is left out."""
+    found: dict[str, str | bool] = {}
+    for field in fields():
+        value: Any = given.get(field.name.replace(".", "_"))
+        if field.private or (field.kind == "choice" and value not in field.choices):
+            continue
+        if isinstance(value, bool if field.kind == "switch" else str) and len(str(value)) <= MOST_TEXT:
+            found[field.name] = value
     return found
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -58,6 +60,15 @@ def inside(text: object, allowed: Sequence[Path], what: str) -> Path:
         f"{what}: that path is not in a folder that this page may use. Drop the photos on the page, or have who runs the "
         "WebUI put them into its lora-loop folder or start it with --lora-loop-photos FOLDER."
     )
+
+
+def name_of(dropped: Iterable[object]) -> str:
+    """What the names of dropped files have in common, such as "holiday" of holiday-01.jpg, holiday-02.jpg, or else the
+    day: a name for their folder."""
+    letters = zip(*(_file(file).stem for file in dropped), strict=False)
+    same = itertools.takewhile(lambda found: len(set(found)) == 1, letters)
+    common = "".join(found[0] for found in same).rstrip("0123456789 -_.()")
+    return common if len(common) > 2 else time.strftime("%Y-%m-%d")
 
 
 def new_folder(name: str, target: Path) -> Path:

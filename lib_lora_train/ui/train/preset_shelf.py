@@ -83,7 +83,8 @@ def _words(preset: Preset) -> Html:
     if preset.about:
         told.append(element("p", preset.about))
     if preset.source:
-        told.append(element("p", preset.source, class_="lora-loop-hint"))
+        summary = element("summary", shown("Where the figures come from"))
+        told.append(element("details", summary, element("p", preset.source), class_="lora-loop-hint"))
     return element("div", element("p", *parts, class_="lora-loop-preset-title"), *told)
 
 

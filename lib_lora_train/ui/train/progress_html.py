@@ -23,7 +23,6 @@ MOST_FILES = 12
 MOST_LOG = 30_000
 SAMPLE_PX = 448
 SAMPLE_CHARS = 26_000
-WEIGHT = 0.8
 STATUSES = {
     "queued": shown("waiting"),
     "running": shown("training"),
@@ -58,15 +57,30 @@ def button(words: str, act: str, kind: str = "", label: str = "", **data: object
 def parts(view: View, config: TrainConfig, writable: bool) -> dict[str, Html]:
     """Everything of a job but its pictures and log; less than 64 kB whatever the job's files say."""
     told = [_message(view.job, message, writable) for message in view.messages[-MOST_MESSAGES:][::-1]]
+    over = view.status in ("done", "stopped") and all(message.kind == "warning" for message in view.messages)
+    files = _files(view, config, writable) if view.files else Html("")
+    if over:  # what came of it is what counts now; what was noticed on the way is folded below it
+        files, told = joined([files, _folded(told)]), []
     return {
         "head": element(
             "section", _head(view), _bar(view), _figures(view), class_="lora-loop-job", aria_label=view.job
         ),
         "controls": _controls(view, writable),
         "messages": element("div", *told, class_="lora-loop-messages", role="status") if told else Html(""),
-        "files": _files(view, config) if view.files else Html(""),
+        "files": files,
         "charts": _charts(view),
     }
+
+
+def _folded(messages: Sequence[Html]) -> Html:
+    if not messages:
+        return Html("")
+    return element(
+        "details",
+        element("summary", shown("What was noticed during the run"), f" ({len(messages)})"),
+        *messages,
+        class_="lora-loop-noticed",
+    )
 
 
 WELCOME = (
@@ -174,6 +188,8 @@ def _controls(view: View, writable: bool) -> Html:
             found.insert(0, button(shown("Train anyway"), "share_card", "lora-loop-main", job=view.job))
         else:
             found.append(button(shown("Sample now"), "sample_now", job=view.job))
+    elif view.status == "failed" and not view.step:  # there is nothing to go on from
+        found = [button(shown("Try again"), "resume", job=view.job)]
     elif view.status in ("paused", "stopped", "interrupted", "failed"):
         found = [button(shown("Resume"), "resume", "lora-loop-main", job=view.job)]
     if writable and view.status not in ("running", "broken"):
@@ -211,11 +227,13 @@ def _charts(view: View) -> Html:
     return element("div", *drawn, class_="lora-loop-charts") if any(drawn) else Html("")
 
 
-def _files(view: View, config: TrainConfig) -> Html:
+def _files(view: View, config: TrainConfig, writable: bool) -> Html:
     """The LoRA files, newest first, each with the button that puts it to use, and the way to compare them."""
     files = sorted(view.files, key=lambda file: (file.step, len(file.name) * -1), reverse=True)
     rows = [
-        element("li", element("code", file.name), element("small", _about(file)), use(file.name, config.trigger_prompt))
+        element(
+            "li", element("code", file.name), element("small", _about(file)), _does(view.job, file, config, writable)
+        )
         for file in files[:MOST_FILES]
     ]
     rest = len(files) - len(rows)
@@ -228,7 +246,7 @@ def _files(view: View, config: TrainConfig) -> Html:
         if rest
         else "",
         class_="lora-loop-files",
-        open=view.status == "done",
+        open=view.status in ("done", "stopped"),
     )
 
 
@@ -254,15 +272,24 @@ def _about(file: File) -> Html:
     return said(shown("epoch {}, step {}, {} MB"), file.epoch, f"{file.step:,}", f"{file.bytes / 1e6:.1f}")
 
 
-def use(file: str, trigger: str) -> Html:
-    """The button that puts a LoRA and its trigger into the prompt."""
-    text = f"<lora:{file.removesuffix('.safetensors')}:{WEIGHT:g}> {trigger}".strip()
+def _does(job: str, file: File, config: TrainConfig, writable: bool) -> Html:
+    """Put it to use; one that was kept out of the WebUI's LoRA folder is put there first."""
+    if file.kept_back and config.save.copy_to and not (Path(config.save.copy_to) / file.name).exists():
+        return button(shown("Put into the LoRA folder"), "take", job=job, file=file.name) if writable else Html("")
+    return use(file.name, config)
+
+
+def use(file: str, config: TrainConfig) -> Html:
+    """The button that puts a LoRA and its trigger into the prompt, with the weight that stands on its card."""
+    name, weight = file.removesuffix(".safetensors"), config.save.preferred_weight
+    text = f"<lora:{name}:{weight:g}> {config.trigger_prompt}".strip()
     return element(
         "button",
         shown("Use in txt2img"),
         type="button",
         class_="lora-loop-button",
         data_use=text,
+        data_size=config.dataset.resolution,
         title=text,
     )
 

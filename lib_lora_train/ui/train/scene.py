@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from html import escape
@@ -11,6 +12,7 @@ from typing import Any
 from lib_lora_train.errors import LoraLoopError
 from lib_lora_train.jobs import control, process, queue, trash, view
 from lib_lora_train.jobs.queue import Queue
+from lib_lora_train.train.config import TrainConfig
 from lib_lora_train.train.options import is_table
 from lib_lora_train.ui.errors import PageError
 from lib_lora_train.ui.html import Html
@@ -28,6 +30,8 @@ PARTS = (
 )
 """The parts of the page that change by themselves; each is one HTML component."""
 MOST_SENT = 60_000
+NEWS_S = 4.0
+"""For so long good news can be read at least."""
 ALL = (0, 2**62)
 """Every step."""
 
@@ -43,8 +47,10 @@ class Scene:
     log: bool = False
     build_log: bool = False
     checked: bool = False
-    taken: str = ""
-    """The folder of the photos that were dropped here since the last start."""
+    checked_runs: tuple[TrainConfig, ...] = ()
+    """The runs that the last check was about: only these are started without another look."""
+    starts: int = 0
+    """How often this page has started a run: a check that was asked for before is too late to show its sheet."""
     table: Table | None = None
     """The captions of the checked folder."""
     zoom: tuple[int, int] = ALL
@@ -53,6 +59,9 @@ class Scene:
     """The preset whose values are in the form: choosing it by program leaves them alone."""
     message: str = ""
     good: bool = False
+    said_at: float = 0.0
+    """When it was said, and `said_of` how the shown job and the queue were then: good news is over when they change."""
+    said_of: str | None = None
     beats: int = 0
     """How often the page has looked."""
     sent: dict[str, str] = field(default_factory=dict[str, str])
@@ -61,6 +70,14 @@ class Scene:
     def say(self, text: str, good: bool = True) -> None:
         """The sentence above the page."""
         self.message, self.good = text, good
+        self.said_at, self.said_of = time.monotonic(), None
+
+    def told_of(self, state: str) -> None:
+        """Forget good news once that what it is about has changed."""
+        if self.said_of is None:
+            self.said_of = state
+        elif self.good and state != self.said_of and time.monotonic() - self.said_at >= NEWS_S:
+            self.message = ""
 
     def follow(self, name: str) -> None:
         """Show another job."""
@@ -189,6 +206,10 @@ def _share_card(now: Scene, desk: Desk, told: Told) -> None:
     now.say("")
 
 
+def _take(now: Scene, desk: Desk, told: Told) -> None:
+    now.say(desk.take(told.get("job"), told.get("file")))
+
+
 def _start_now(now: Scene, desk: Desk, told: Told) -> None:
     desk.require()
     queue.schedule(desk.home, str(told.get("job")), None)
@@ -235,6 +256,7 @@ ACTS: Mapping[str, Callable[[Scene, Desk, Told], None]] = {
     "sample_now": _sample_now,
     "share_card": _share_card,
     "start_now": _start_now,
+    "take": _take,
     "zoom": _zoom,
     **{name: _captions(work) for name, work in captions.ACTS.items()},
 }
@@ -243,16 +265,15 @@ ACTS: Mapping[str, Callable[[Scene, Desk, Told], None]] = {
 def fragments(now: Scene, desk: Desk) -> dict[str, Html]:
     """Every part of the page as it is now."""
     refused = desk.refusal()
-    found: dict[str, Html] = {"notice": notice(now.message or refused, now.good and bool(now.message))}
+    found: dict[str, Html] = {}
     found["build"] = progress_html.build(desk.builder.look(), now.build_log)
     found |= {part: Html("") for part in PARTS if part not in found}
     try:
-        order = queue.read(desk.home)
+        order, broken = queue.read(desk.home), ""
     except LoraLoopError as error:
-        order = Queue()
-        found["notice"] = notice(str(error))
+        order, broken = Queue(), str(error)
     now.watched = _running(desk, order) or now.watched
-    name = now.job or now.watched
+    name, state = now.job or now.watched, ""
     if name:
         try:
             job = desk.job(name)
@@ -260,11 +281,14 @@ def fragments(now: Scene, desk: Desk) -> dict[str, Html]:
             if now.zoom != ALL and not seen.curves.get("loss"):  # a job begun anew has fewer steps
                 now.zoom = ALL
                 seen = desk.look(name)
+            state = f"{name} {seen.status}"
             found |= progress_html.parts(seen, job.config(), not refused)
             found["samples"] = progress_html.samples(job.samples, seen.samples, now.sample)
             found["log"] = progress_html.log(view.tail(job)) if now.log else Html("")
         except LoraLoopError as error:
             found["head"], now.watched = notice(str(error)), ""
+    now.told_of(f"{state} {order.paused} {[entry.job for entry in order.entries]}")
+    found["notice"] = notice(broken or now.message or refused, now.good and bool(now.message) and not broken)
     listed = view.page(desk.home, count=MOST_JOBS)
     if not listed.rows and not now.checked:
         found["head"] = progress_html.welcome()

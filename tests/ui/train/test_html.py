@@ -96,9 +96,45 @@ def test_files_that_are_not_listed_are_counted() -> None:
     assert "older files" not in progress_html.parts(a_view("cat", 4), a_run(), True)["files"]
 
 
-def test_a_lora_is_put_to_use_with_its_trigger() -> None:
-    html = progress_html.use("cat-000003.safetensors", "ohwx cat")
-    assert 'data-use="&lt;lora:cat-000003:0.8&gt; ohwx cat"' in html
+def test_a_lora_is_put_to_use_with_its_trigger_at_the_weight_of_its_card_and_at_its_size() -> None:
+    config = configs.from_values(
+        {
+            "trigger": "ohwx",
+            "class_word": "cat",
+            "save": {"preferred_weight": 0.7},
+            "dataset": {"resolution": 128, "bucket_min": 64},
+        }
+    )
+    html = progress_html.use("cat-000003.safetensors", config)
+    assert 'data-use="&lt;lora:cat-000003:0.7&gt; ohwx cat"' in html and 'data-size="128"' in html
+
+
+def test_a_run_that_failed_before_its_first_step_has_nothing_to_resume() -> None:
+    failed = dataclasses.replace(a_view("cat"), step=0)
+    html = progress_html.parts(failed, a_run(), True)["controls"]
+    assert "Resume" not in html and "lora-loop-main" not in html and 'data-act="resume"' in html and "Try again" in html
+    assert "Resume" in progress_html.parts(a_view("cat"), a_run(), True)["controls"]
+
+
+@pytest.mark.parametrize("status", ["done", "stopped"])
+def test_after_the_end_the_files_come_first_and_old_warnings_are_folded_below(status: str) -> None:
+    warned = tuple(Message("warning", f"w{n}", f"Something was noticed {n}.") for n in range(2))
+    over = dataclasses.replace(a_view("cat"), status=status, messages=warned)
+    parts = progress_html.parts(over, a_run(), True)
+    assert parts["messages"] == "" and parts["files"].index("LoRA files") < parts["files"].index("was noticed 1")
+    assert "<details class=" in parts["files"][parts["files"].index("</details>") :]
+    runs = progress_html.parts(dataclasses.replace(over, status="running"), a_run(), True)
+    assert "was noticed 1" in runs["messages"] and "was noticed" not in runs["files"]
+
+
+def test_a_file_that_was_kept_back_is_put_among_the_others_on_request(tmp_path: Path) -> None:
+    config = configs.from_values({"name": "cat", "save": {"copy_to": str(tmp_path)}})
+    one = File("cat-step00000002.safetensors", 2, 1, 9, kept_back=True)
+    view = dataclasses.replace(a_view("cat"), status="stopped", files=(one,))
+    assert 'data-act="take"' in progress_html.parts(view, config, True)["files"]
+    assert "data-act" not in progress_html.parts(view, config, False)["files"]
+    (tmp_path / one.name).write_bytes(b"")
+    assert "data-use" in progress_html.parts(view, config, True)["files"]
 
 
 def test_a_chart_is_drawn_inside_its_frame() -> None:
