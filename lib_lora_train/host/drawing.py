@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from itertools import islice
 from pathlib import Path
@@ -44,12 +44,16 @@ LARGEST_DRAWN = 2**32 - 1
 
 @dataclass
 class Job:
-    """What a job shall make. `notes` are for the person; `touched` says whether anything was drawn or set at all."""
+    """What a job shall make. `notes` are for the person; `touched` says whether anything was drawn or set at all.
+
+    A job of a video has one shot, whose text is that of all its frames.
+    """
 
     shots: list[Shot]
     batch_size: int
     notes: list[str] = field(default_factory=lambda: list[str]())
     touched: bool = False
+    is_video: bool = False
 
 
 @dataclass
@@ -69,14 +73,24 @@ class Drawing:
     total: int = 0
     batch_size: int = 1
     touched: bool = False
+    refreshed: bool = False
 
     def __post_init__(self) -> None:
-        self.rules = Rules(self.host.catalogue(), self.host.options(), self.host.missing(self.p), mode_of(self.p))
+        self.rules = Rules(
+            self.host.catalogue(),
+            self.host.options(),
+            self.host.missing(self.p),
+            mode_of(self.p),
+            self.host.size_step,
+        )
         self.page = (self.host.checkpoint_of(self.p), str(getattr(self.p, "hr_upscaler", None) or ""))
         self.foreign = self.host.foreign_tags()
         self.random_seed = str(self.p.seed).strip() in ("None", "", "-1", "-1.0")
         self.batch_size = int(self.p.batch_size)
         self.total = len(self.p.prompt) if is_list(self.p.prompt) else self.batch_size * int(self.p.n_iter)
+        self.is_video = self.host.is_video(self.p)
+        if self.is_video:
+            self.total = 1
 
     def job(self) -> Job:
         """All shots. Raises PromptError, KeywordError and RequestError before anything is made."""
@@ -96,7 +110,18 @@ class Drawing:
             if number + 1 >= self.total:
                 break
         self.touched = self.touched or any(self._changed(shot) for shot in shots)
+        if self.is_video:
+            return self._video(shots[:1])
         return Job(shots, self.batch_size, list(self.notes), self.touched)
+
+    def _video(self, shots: list[Shot]) -> Job:
+        """One text for all frames. Raises RequestError for keywords, which would cut the video into jobs."""
+        if shots[0].values:
+            named = ", ".join(f"<{name}:…>" for name in shots[0].values)
+            raise RequestError(
+                f"{named}: this preset makes videos, whose frames are one job of the WebUI; set it in the page instead."
+            )
+        return Job(shots, 1, list(self.notes), self.touched, is_video=True)
 
     def _shot(
         self, number: int, drawn: Prompt, texts: Texts, templates: Mapping[str, str], mode: str, seeds: Any
@@ -116,10 +141,18 @@ class Drawing:
         for tag in networks(f"{texts.texts[POSITIVE]} {texts.texts[HIRES]}"):
             kind, _, rest = tag[1:-1].partition(":")
             name = rest.partition(":")[0]
-            if kind == "lora" and known and name not in known:
+            if kind == "lora" and known and name not in known and not self._appeared(name):
                 near = self.rules.catalogue.find(LORA, name)
                 words = ", ".join((near.entry.name,) if near.entry else near.candidates)
                 yield f"{tag}: there is no LoRA {name!r}" + (f"; the nearest: {words}." if words else ".")
+
+    def _appeared(self, name: str) -> bool:
+        """Whether a LoRA is there after all: the WebUI's list is older than a file that was trained or copied since."""
+        if not self.refreshed:
+            self.refreshed = True
+            self.host.refresh_loras()
+            self.rules = replace(self.rules, catalogue=self.host.catalogue())
+        return any(name in (entry.name, *entry.aliases) for entry in self.rules.catalogue.entries.get(LORA, ()))
 
     # Seeds ----------------------------------------------------------------------------------------------------------
 

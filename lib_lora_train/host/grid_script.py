@@ -131,7 +131,7 @@ def _axis(host: WebUI, p: Any, text: str) -> Axis:
     parts = [part.strip() for part in values.split(",") if part.strip()]
     if row is None or not equals or not parts:
         raise RequestError(f"{TITLE}: further axis {text!r}: write a keyword and values, such as cfg_scale=4,7.")
-    rules = Rules(host.catalogue(), host.options(), host.missing(p), mode_of(p))
+    rules = Rules(host.catalogue(), host.options(), host.missing(p), mode_of(p), host.size_step)
     found: list[Any] = []
     for part in parts:
         values = check(keyword_tags.read(f"<{row.name}:{part}>").tags, rules).values
