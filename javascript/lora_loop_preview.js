@@ -90,9 +90,14 @@
     };
 
     const use = (tab, button) => {
-        const negative = loop.box(tab, "negative");
-        if (negative && button.dataset.negative !== undefined) loop.write(negative, button.dataset.negative);
+        const texts = {hires: button.dataset.hires, hires_negative: button.dataset.hiresNegative, negative: button.dataset.negative};
+        for (const [role, words] of Object.entries(texts)) {
+            const box = loop.box(tab, role);
+            if (box && words !== undefined) loop.write(box, words);
+        }
         loop.write(loop.box(tab, "prompt"), button.dataset.prompt);
+        const enabled = part(tab, "enabled")?.querySelector("input");
+        if (texts.hires !== undefined && enabled && !enabled.checked) enabled.click(); // keywords need it
     };
 
     const clicked = (event) => {

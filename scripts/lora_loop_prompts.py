@@ -21,7 +21,8 @@ class Script(scripts.Script):
         return scripts.AlwaysVisible
 
     def ui(self, is_img2img):
-        return importlib.import_module("lib_lora_train.ui.accordion").build(is_img2img)
+        self.infotext_fields = []
+        return importlib.import_module("lib_lora_train.ui.accordion").build(is_img2img, self.infotext_fields)
 
     def before_process(self, p, *args):
         door.before_process(p, args)
@@ -32,9 +33,12 @@ class Script(scripts.Script):
     def before_process_batch(self, p, *args, **kwargs):
         door.before_process_batch(p)
 
+    def postprocess_image(self, p, *args):
+        door.postprocess_image(p)
+
     def postprocess(self, p, processed, *args):
         door.postprocess(p, processed)
 
 
 script_callbacks.on_ui_settings(add_settings)
-script_callbacks.on_infotext_pasted(lambda text, parameters: door.pasted(parameters))
+script_callbacks.on_infotext_pasted(lambda text, parameters: door.pasted(text, parameters))

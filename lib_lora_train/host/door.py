@@ -18,6 +18,8 @@ from lib_lora_train.prompt.syntax import DEFAULT_SYNTAX, is_plain
 
 log = logging.getLogger("lora_loop")
 NOTES = "LoRA Loop notes"
+PICTURE = "LoRA Loop picture"
+"""What a pasted text is called among the WebUI's parameters."""
 HIRES_METHODS = {"Hires prompt": "get_hr_prompt", "Hires negative prompt": "get_hr_negative_prompt"}
 REWRITTEN = (
     "Another extension has changed the prompts after LoRA Loop drew them; the pictures follow that extension. "
@@ -166,7 +168,7 @@ def before_process_batch(p: Any) -> None:
         record = infotext.hires_fields(mine.shots)
         mine.each = {**mine.each, **record}
         for key, method in HIRES_METHODS.items():
-            if hasattr(type(p), method):  # Neo writes its method into the record later, in the hires pass
+            if hasattr(p, method):  # Neo writes its method into the record later, in the hires pass
                 _keep(p, mine, method)
                 setattr(p, method, record[key])
         _write_fields(p, mine, p.iteration * p.batch_size)
@@ -207,8 +209,9 @@ def postprocess(p: Any, processed: Any) -> None:
     _undo(p, mine)
 
 
-def pasted(parameters: dict[str, Any]) -> None:
-    """A picture's settings are put back into the page."""
+def pasted(text: str, parameters: dict[str, Any]) -> None:
+    """A picture's settings are put back into the page. Our own fields of the page get its text as it is."""
+    parameters[PICTURE] = {"text": text, "read": dict(parameters)}
     infotext.paste(parameters, str(find().option(settings.PASTE.name, "resolved")))
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from lib_lora_train.keywords.check import Value
 CHECKPOINT = "sd_model_checkpoint"
 MODULES = "forge_additional_modules"
 SAME = "Use same choices"
+_MODULE = re.compile(r"Module \d+")
 ENCODERS = ("text_encoder", "text_encoders", "clip")
 VAES = ("vae", "vaes")
 """What folders of text encoders and of VAEs are called, in Forge and in ComfyUI."""
@@ -73,6 +75,27 @@ class Forge(WebUI):
         parameters = attribute("modules.sd_models", "model_data.forge_loading_parameters", {})
         return (str(info.name) if info else "", _joined(parameters.get("additional_modules") or []))
 
+    def vae_said(self, fields: Mapping[str, str]) -> str:
+        """The VAE among the modules of a picture's text (A1111 writes one alone), "None" where there is none."""
+        named = [fields[key] for key in fields if _MODULE.fullmatch(key)] or [fields.get("VAE", "")]
+        known = {Path(entry.name).stem: entry.name for entry in self.vaes()}
+        return next((known[Path(name).stem] for name in named if Path(name).stem in known), NONE.name)
+
+    def has_vae(self, p: Any, name: str) -> bool:
+        """Whether the job would use this VAE by itself."""
+        known = {entry.name for entry in self.vaes()}
+        return [one for one in self.vae_of(p).split(", ") if one in known] == [name] * (name != NONE.name)
+
+    def not_by_keyword(self, fields: Mapping[str, str]) -> list[str]:
+        """Text encoders that are not those of the page."""
+        vaes = {Path(entry.name).stem for entry in self.vaes()}
+        said = {fields[key] for key in fields if _MODULE.fullmatch(key)} - vaes
+        here = {Path(str(path)).stem for path in self.option(MODULES) or ()} - vaes
+        if not said or said == here:
+            return []
+        names = ", ".join(sorted(said))
+        return [f"It was drawn with the text encoder {names}: choose it in the page's VAE / Text Encoder."]
+
     def vae_override(self, name: str) -> dict[str, Any]:
         """The VAE instead of the page's; its text encoders stay. The built-in VAE is no module."""
         known = self._modules()
@@ -111,7 +134,7 @@ class Forge(WebUI):
             return super().process_images(p)
 
     @contextmanager
-    def _chosen(self, p: Any) -> Iterator[None]:
+    def _chosen(self, p: Any) -> Generator[None, None, None]:
         """Choose what the job's overrides name, and put the page's choice back afterwards.
 
         Where the WebUI chooses by itself it also moves the model out of the GPU's memory, even one that is what was

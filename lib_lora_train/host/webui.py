@@ -146,6 +146,25 @@ class WebUI:
         aliases = attribute("modules.extra_networks", "extra_network_aliases", {})
         return frozenset(str(name).lower() for name in (*registry, *aliases))
 
+    # What a picture's text says ---------------------------------------------------------------------------------------
+
+    def label_of(self, option: str) -> str:
+        """What a picture's text calls an option, "" where it does not name it."""
+        return str(getattr(self.shared.opts.data_labels.get(option), "infotext", None) or "")
+
+    def vae_said(self, fields: Mapping[str, str]) -> str:
+        """The VAE of a picture's text, "None" where none was loaded, "" where it does not tell."""
+        return fields.get("VAE", "") or (NONE.name if self.option("add_vae_name_to_info") else "")
+
+    def has_vae(self, p: Any, name: str) -> bool:
+        """Whether the job would use this VAE by itself; "Automatic" counts as none."""
+        chosen = self.vae_of(p) or NONE.name
+        return (NONE.name if chosen == AUTOMATIC.name else chosen) == name
+
+    def not_by_keyword(self, fields: Mapping[str, str]) -> list[str]:
+        """Sentences about what a picture's text says, the page does not have, and no keyword sets."""
+        return []
+
     # One job --------------------------------------------------------------------------------------------------------
 
     def fixed_seed(self, seed: Any) -> int:

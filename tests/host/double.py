@@ -123,7 +123,11 @@ class PlainTexts:
     """A WebUI that calls no functions in a picture's text and writes its answer as plain JSON: A1111 before 1.9."""
 
     def infotext(self, p: Any, index: int, all_prompts: list[str]) -> str:
-        fields = {"Steps": p.steps, "Seed": p.all_seeds[index + p.iteration * p.batch_size], **p.extra_generation_params}
+        fields = {
+            "Steps": p.steps,
+            "Seed": p.all_seeds[index + p.iteration * p.batch_size],
+            **p.extra_generation_params,
+        }
         said = ", ".join(f"{key}: {json.dumps(value) if ',' in str(value) else value}" for key, value in fields.items())
         return f"{all_prompts[index]}\n{said}"
 
