@@ -79,7 +79,8 @@ class Forge(WebUI):
         """The VAE among the modules of a picture's text (A1111 writes one alone), "None" where there is none."""
         named = [fields[key] for key in fields if _MODULE.fullmatch(key)] or [fields.get("VAE", "")]
         known = {Path(entry.name).stem: entry.name for entry in self.vaes()}
-        return next((known[Path(name).stem] for name in named if Path(name).stem in known), NONE.name)
+        stems = [stem for name in named for stem in (name, Path(name).stem)]
+        return next((known[stem] for stem in stems if stem in known), NONE.name)
 
     def has_vae(self, p: Any, name: str) -> bool:
         """Whether the job would use this VAE by itself."""

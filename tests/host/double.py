@@ -268,13 +268,22 @@ class Double:
             "networks": networks(p.prompts[0]),  # the host reads the first prompt of a batch
             "checkpoint": self.model_data.sd_model.sd_checkpoint_info.name,
             "vae": self.opts.data.get("forge_additional_modules" if self.is_forge else "sd_vae"),
-            "clip_skip": self.opts.data.get("CLIP_stop_at_last_layers", 1),
+            "clip_skip": self.options["CLIP_stop_at_last_layers"],
         }
 
     def infotext(self, p: Any, index: int, all_prompts: list[str]) -> str:
         """The text of a picture; a callable gets the place in the batch, as recorded from the WebUIs' source."""
         fields = {"Steps": p.steps, "CFG scale": p.cfg_scale, "Seed": p.all_seeds[index if all_prompts is p.all_prompts else index + p.iteration * p.batch_size],
                   "Size": f"{p.width}x{p.height}", **p.extra_generation_params}  # fmt: skip
+        skip = self.opts.data.get("CLIP_stop_at_last_layers", self.opts.data_labels["CLIP_stop_at_last_layers"].default)
+        fields |= {"Sampler": p.sampler_name, "Schedule type": p.scheduler, "Model": self.model_data.sd_model.sd_checkpoint_info.name_for_extra}  # fmt: skip
+        if skip > 1 or self.recording["version"] == "neo":
+            fields["Clip skip"] = skip
+        if getattr(p, "enable_hr", False):
+            fields |= {"Hires upscale": p.hr_scale, "Denoising strength": p.denoising_strength}
+        if self.is_forge:
+            modules = self.opts.data.get("forge_additional_modules") or []
+            fields |= {f"Module {at}": Path(one).name.removesuffix(".pt") for at, one in enumerate(modules, 1)}
         said = []
         for key, value in fields.items():
             if callable(value):
@@ -284,7 +293,9 @@ class Double:
                 said.append(
                     f"{key}: {json.dumps(text, ensure_ascii=False) if any(c in text for c in ',:' + chr(10)) else text}"
                 )
-        return f"{all_prompts[index]}\n{', '.join(said)}"
+        place = index if all_prompts is p.all_prompts else index + p.iteration * p.batch_size
+        negative = f"\nNegative prompt: {p.all_negative_prompts[place]}" if p.all_negative_prompts[place] else ""
+        return f"{all_prompts[index]}{negative}\n{', '.join(said)}"
 
     def set_config(self, wanted: dict[str, Any], **_: Any) -> None:
         """Set options. Forge then chooses what to load, and orders the model that is there out of the card's memory."""
@@ -338,6 +349,10 @@ class Double:
             apply_styles_to_prompt=lambda text, names: ", ".join([text, *(f"{name} {{a|b}}" for name in names)]),
             apply_negative_styles_to_prompt=lambda text, names: text,
         )
+        jobs = {
+            f"StableDiffusionProcessing{kind}": type(kind, (), dict.fromkeys(self.recording["jobs"][kind.lower()]))
+            for kind in ("Txt2Img", "Img2Img")
+        }
         monitor = types.SimpleNamespace(cuda_mem_get_info=lambda: (1_100_000_000, 8_000_000_000))
         main: dict[str, Any] = {
             "modules.shared": {"opts": self.opts, "state": self.state, "prompt_styles": styles, "sd_upscalers": [], "gr": None,
@@ -345,7 +360,7 @@ class Double:
                                "latent_upscale_modes": dict.fromkeys(self.recording["latent_upscale_modes"]),
                                "OptionInfo": types.SimpleNamespace},
             "modules.processing": {"process_images": self.process_images, "get_fixed_seed": lambda seed: 1234 if seed in (-1, None) else seed,
-                                   "create_infotext": self.infotext, "StableDiffusionProcessingTxt2Img": None, "StableDiffusionProcessingImg2Img": None},
+                                   "create_infotext": self.infotext, **jobs},
             "modules.sd_models": {"checkpoints_list": {one.title: one for one in self.infos.values()},
                                   "checkpoint_aliases": self.infos, "model_data": self.model_data},
             "modules.sd_vae": {"vae_dict": {"kl.vae.pt": "/v/kl.vae.pt"}},

@@ -27,7 +27,9 @@ def only(webui: Double, kind: str) -> None:
 
 def test_neo_1_hires_prompts_of_every_batch_are_recorded_as_they_were_drawn(webui: Double) -> None:
     """Neo writes its own record in the hires pass, after ours, and takes it from the first batch's list."""
-    done = webui.make(prompt="a {red|green|blue} cat", hr_prompt="a sharp {red|green|blue} cat", enable_hr=True, n_iter=6)
+    done = webui.make(
+        prompt="a {red|green|blue} cat", hr_prompt="a sharp {red|green|blue} cat", enable_hr=True, n_iter=6
+    )
     for shot, text in zip(webui.rendered, done.texts, strict=True):
         said = re.search(r"Hires prompt: ([^,]*)", text)
         assert (said[1] if said else shot["prompt"]) == shot["hr_prompt"]
@@ -115,7 +117,9 @@ def test_neo_10_sizes_go_in_the_steps_of_the_webui(webui: Double) -> None:
 def frames(monkeypatch: pytest.MonkeyPatch, webui: Double) -> None:
     """The page's preset makes videos."""
     only(webui, "neo")
-    monkeypatch.setitem(sys.modules, "modules_forge.presets", SimpleNamespace(is_video=lambda name: 4 * (name == "wan")))  # type: ignore[misc]
+    monkeypatch.setitem(
+        sys.modules, "modules_forge.presets", SimpleNamespace(is_video=lambda name: 4 * (name == "wan"))
+    )  # type: ignore[misc]
     webui.opts.data["forge_preset"] = "wan"
 
 
