@@ -18,7 +18,7 @@ class Script(scripts.Script):
         return TITLE
 
     def show(self, is_img2img):
-        return scripts.AlwaysVisible
+        return scripts.AlwaysVisible if door.works_here() else False
 
     def ui(self, is_img2img):
         self.infotext_fields = []
@@ -40,5 +40,6 @@ class Script(scripts.Script):
         door.postprocess(p, processed)
 
 
-script_callbacks.on_ui_settings(add_settings)
-script_callbacks.on_infotext_pasted(lambda text, parameters: door.pasted(text, parameters))
+if door.works_here():
+    script_callbacks.on_ui_settings(add_settings)
+    script_callbacks.on_infotext_pasted(lambda text, parameters: door.pasted(text, parameters))

@@ -30,7 +30,7 @@ class Host:
     def version(self) -> str:
         """The version as the host writes it, or an empty string."""
         for name, pattern in (
-            ("modules_forge/forge_version.py", r"version = '([^']+)'"),
+            ("modules_forge/forge_version.py", r"""version = ['"]([^'"]+)['"]"""),
             ("CHANGELOG.md", r"^## (\S+)"),
         ):
             found = re.search(pattern, _text(self.folder / name), re.MULTILINE)

@@ -61,6 +61,21 @@ def before_process(p: Any, arguments: Sequence[Any]) -> None:
         p.override_settings, p.n_iter = Refusal(error), 0
 
 
+def works_here() -> bool:
+    """Whether this is a WebUI that LoRA Loop works in; where it is not, the log says so once."""
+    try:
+        find()
+    except HostError as error:
+        if not _told:
+            _told.append(str(error))
+            log.warning(error)
+        return False
+    return True
+
+
+_told: list[str] = []
+
+
 def loading() -> None:
     """The WebUI loads its scripts, and will load a model next."""
     with contextlib.suppress(HostError):

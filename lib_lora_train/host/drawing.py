@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -40,6 +41,8 @@ from lib_lora_train.prompt.template import Missing
 HIRES_WORDS = ("<hires", "<enable_hr", "<enable-hr")
 COMBINATIONS = "!"
 LARGEST_DRAWN = 2**32 - 1
+_LEFT = re.compile(r"__[~@!]?(.+?)__")
+"""A wildcard that stayed as text because it has no values."""
 
 
 @dataclass
@@ -99,6 +102,7 @@ class Drawing:
         draws = self._draws(seeds) if again is None else iter([again])
         shots: list[Shot] = []
         for number, (drawn, mode, templates) in enumerate(draws):
+            require_values(drawn)
             texts = read_texts(drawn.texts, self.rules, self.foreign)
             if "styles" in texts.settings.values:
                 drawn, texts = self._styled(drawn, templates, texts, mode)
@@ -230,6 +234,7 @@ class Drawing:
 
     def _checkpoint(self, drawn: Prompt) -> str:
         """The checkpoint that a drawn prompt asks for, "" for none."""
+        require_values(drawn)
         tags = [tag for role in (NEGATIVE, POSITIVE) for tag in read(drawn.texts.get(role, "")).tags]
         asked = [tag for tag in tags if tag.name in BY_NAME and BY_NAME[tag.name].recipe == "checkpoint"]
         return str(check(asked, self.rules).values.get("checkpoint", ""))
@@ -316,6 +321,16 @@ class Drawing:
             ] = None
             return
         self.total = self.batch_size * int(values.get("n_iter", self.p.n_iter))
+
+
+def require_values(drawn: Prompt) -> None:
+    """Raise RequestError for a keyword whose value is a wildcard that gave nothing, with the wildcard's own reason."""
+    for text in drawn.texts.values():
+        for tag in read(text).tags:
+            for name in _LEFT.findall(tag.value):
+                reason = next((note for note in drawn.notes if f"'{name}'" in note), "")
+                if reason:
+                    raise RequestError(f"{tag.written}: {reason}")
 
 
 def is_list(value: Any) -> TypeGuard[list[Any]]:

@@ -27,7 +27,11 @@ NEO = (
     "modules_forge.presets:is_video",
     "modules_forge.forge_version:release",
 )
-ABSENT = {"a1111": {*FORGE, *NEO}, "forge": {*NEO}, "neo": {"modules.sd_hijack:model_hijack"}}
+ABSENT = {
+    "a1111": {*FORGE, *NEO},
+    "forge": {*NEO},
+    "neo": {"modules.sd_hijack:model_hijack", "modules.sd_models_config:"},
+}
 """What not every WebUI has: the adapters ask for these by feature."""
 FORGE_FIELDS = ("distilled_cfg_scale", "hr_cfg", "hr_distilled_cfg")
 

@@ -136,6 +136,11 @@ class WebUI:
         loaded = Path(str(self.options()["sd_model_checkpoint"]).split(" [")[0]).stem
         return sorted(names, key=lambda name: (name != loaded, name))
 
+    def base(self) -> Path:
+        """The file of the chosen checkpoint."""
+        names = {model["model_name"]: model["filename"] for model in self.call("/sdapi/v1/sd-models")}
+        return Path(names[self.small_checkpoints()[0]])
+
     def upscaler(self) -> str:
         """What enlarges latents where this WebUI can, else an upscaler that enlarges pictures."""
         latent = [one["name"] for one in self.call("/sdapi/v1/latent-upscale-modes")]
@@ -143,7 +148,7 @@ class WebUI:
 
     def size(self, pixels: int) -> int:
         """A size in the steps of this WebUI."""
-        return -(-pixels // self.size_step) * self.size_step
+        return (pixels + self.size_step // 2) // self.size_step * self.size_step
 
     def samplers(self) -> set[str]:
         return {sampler["name"] for sampler in self.call("/sdapi/v1/samplers")}
