@@ -102,7 +102,7 @@
 
     const clicked = (event) => {
         const button = event.target.closest?.(".lora-loop-use, [id$='_preview_again']");
-        const tab = button && ["txt2img", "img2img"].find((one) => part(one, "accordion")?.contains(button));
+        const tab = button && ["txt2img", "img2img"].find((one) => ["accordion", "again"].some((name) => part(one, name)?.contains(button)));
         if (!tab) return;
         if (button.matches(".lora-loop-use")) use(tab, button);
         else {

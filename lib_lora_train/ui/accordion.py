@@ -28,11 +28,11 @@ def build(is_img2img: bool, pasted: list[Any] | None = None) -> list[Any]:
     `pasted` gets what the WebUI fills when a picture's text is pasted: pairs of a component and a function of what it read.
     """
     ids = partial(element_ids.of, is_img2img=is_img2img)
+    picture = gr.HTML("", elem_id=ids("again"))  # in sight also while the accordion is closed
+    if pasted is not None:
+        pasted.append((picture, partial(again_html.panel, is_img2img)))
     with gr.Accordion(shown("LoRA Loop: random prompts"), open=False, elem_id=ids("accordion")):
         controls = _controls(ids)
-        picture = gr.HTML("", elem_id=ids("again"))
-        if pasted is not None:
-            pasted.append((picture, partial(again_html.panel, is_img2img)))
         _preview(ids, is_img2img, controls)
     return controls
 

@@ -9,7 +9,7 @@ from lib_lora_train import host
 from lib_lora_train.host.again import Again, again
 from lib_lora_train.host.door import PICTURE
 from lib_lora_train.ui.html import Html, element
-from lib_lora_train.ui.words import said, shown
+from lib_lora_train.ui.words import shown
 
 MOST_LINES = 8
 
@@ -30,8 +30,8 @@ def shown_again(found: Again) -> Html:
         "p", shown("Keywords in the prompt set everything that the pasted text says."), class_="lora-loop-hint"
     )
     if found.dropped:
-        told = said(shown("This WebUI did not take over from the pasted text: {}."), ", ".join(found.dropped))
-        line = element("p", told, role="status")
+        told = element("span", shown("This WebUI did not take over from the pasted text:"))
+        line = element("p", told, f" {', '.join(found.dropped)}.", role="status")
     button = element(
         "button",
         shown("Same picture again"),
