@@ -148,7 +148,7 @@ def _quiet(*_: object) -> None:
 def _sheet(path: Path) -> Any:
     """A sheet as the page shows it: from its file, for the WebUI would write it once more, into a folder that need not be
     there."""
-    picture = images.decode(path)
+    picture: Any = images.decode(path)
     picture.already_saved_as = str(path)
     return picture
 

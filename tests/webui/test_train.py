@@ -18,7 +18,7 @@ from lib_lora_train.jobs import process
 from lib_lora_train.train.job import Job
 from tests.webui.client import WebUI, same
 from tests.webui.test_browser import page
-from tests.webui.train_tab import PART, PRESET, PROMPT, TRAINED, Tab, photos, names_in, steps_done, trainer_of, weights
+from tests.webui.train_tab import PART, PRESET, PROMPT, TRAINED, Tab, names_in, photos, steps_done, trainer_of, weights
 
 __all__ = ["page"]
 TXT2IMG = "#tabs button:has-text('txt2img')"  # the first; Forge writes it with a capital
