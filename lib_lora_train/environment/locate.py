@@ -30,12 +30,12 @@ class Host:
     def version(self) -> str:
         """The version as the host writes it, or an empty string."""
         for name, pattern in (
-            ("modules_forge/forge_version.py", r"""version = ['"]([^'"]+)['"]"""),
+            ("modules_forge/forge_version.py", r"""^(?:version|release) = ['"]([^'"]+)['"]"""),
             ("CHANGELOG.md", r"^## (\S+)"),
         ):
-            found = re.search(pattern, _text(self.folder / name), re.MULTILINE)
+            found: list[str] = re.findall(pattern, _text(self.folder / name), re.MULTILINE)
             if found:
-                return found[1]
+                return " ".join(found) if "forge" in name else found[0]
         return ""
 
     @property

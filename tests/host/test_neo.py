@@ -5,14 +5,22 @@ from __future__ import annotations
 import json
 import re
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from lib_lora_train.host import find, infotext
-from lib_lora_train.host.errors import RequestError
+from lib_lora_train.environment import locate
+from lib_lora_train.files import card
+from lib_lora_train.files.safetensors_header import read_header
+from lib_lora_train.host import checkpoints, door, find, finding, infotext
+from lib_lora_train.host.errors import HostError, RequestError
 from lib_lora_train.host.forge import Forge
+from lib_lora_train.keywords.catalogue import CHECKPOINT, Catalogue, Entry
+from lib_lora_train.keywords.errors import KeywordError
+from lib_lora_train.train.base import signatures
+from tests import checkpoint_files
 from tests.host.double import Double, webui
 
 __all__ = ["webui"]
@@ -185,3 +193,75 @@ def test_f8_the_page_has_its_checkpoint_back_after_a_failure(webui: Double) -> N
     webui.at_image(-1, "")
     webui.make(prompt="a cat")
     assert webui.rendered[-1]["checkpoint"] == "one.safetensors"
+
+
+def test_f5_a_lora_that_came_after_the_start_is_no_missing_one(webui: Double) -> None:
+    """The WebUI's list is made at its start; it looks again only later in the job."""
+    (webui.folder / "old.lora").touch()
+    webui.look_for_loras()
+    (webui.folder / "fresh-000009.lora").touch()
+    done = webui.make(prompt="a {x|x} <lora:fresh-000009:1>")
+    assert "there is no LoRA" not in done.comments
+    assert webui.make(prompt="a {x|x} <lora:gone:1>").comments.count("there is no LoRA 'gone'") == 1
+
+
+def test_f9b_an_empty_wildcard_in_a_keyword_is_named(webui: Double) -> None:
+    with pytest.raises(
+        RequestError, match=r"'checkpoints/graphic' is empty.*lora-loop/wildcards/checkpoints/graphic\.txt"
+    ):
+        webui.make(prompt="a cat <checkpoint:__checkpoints/graphic__>")
+
+
+def test_sd_next_is_refused_with_a_sentence(webui: Double, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has no `checkpoint_aliases`, and copies the overrides, which once let the job go on with no picture."""
+    monkeypatch.delattr(sys.modules["modules.sd_models"], "checkpoint_aliases")
+    finding.find.cache_clear()
+    assert not door.works_here()
+    with pytest.raises(HostError, match=r"does not work in this WebUI.*checkpoint_aliases"):
+        find()
+    with pytest.raises(HostError, match="does not work"):
+        door.Refusal(HostError("does not work")).copy()
+
+
+@pytest.mark.parametrize(
+    ("family", "keys"),
+    [
+        ("flux2", ["double_stream_modulation_img.lin.weight", "double_blocks.0.img_attn.qkv.weight"]),
+        ("chroma", ["distilled_guidance_layer.norms.0.scale", "double_blocks.0.img_attn.qkv.weight"]),
+        ("lumina", ["cap_embedder.1.weight", "layers.0.attention.qkv.weight"]),
+        ("zimage", ["cap_embedder.1.weight", "cap_pad_token", "layers.0.attention.qkv.weight"]),
+        ("anima", ["net.blocks.0.mlp.layer1.weight", "net.llm_adapter.blocks.0.cross_attn.q_proj.weight"]),
+        ("krea", ["txtfusion.projector.weight", "blocks.0.attn.wq.weight"]),
+        ("wan", ["head.modulation", "blocks.0.self_attn.q.weight"]),
+        ("ernie", ["layers.0.mlp.linear_fc2.weight"]),
+        ("qwen", ["txt_norm.weight", "transformer_blocks.0.attn.to_q.weight"]),
+        ("flux", ["double_blocks.0.img_attn.qkv.weight"]),
+    ],
+)
+def test_neo_11_families_that_neo_draws_with_are_named(
+    webui: Double, tmp_path: Path, family: str, keys: list[str]
+) -> None:
+    file = tmp_path / "model.safetensors"
+    checkpoint_files.write(file, {f"model.diffusion_model.{key}": [8, 8] for key in keys})
+    assert signatures.family_of(read_header(file).shapes) == family
+    assert "choose an SD 1.x checkpoint" in signatures.REFUSALS[family]
+    with pytest.raises(KeywordError, match="which this WebUI cannot load; choose another"):
+        checkpoints.refuse_misfits({"checkpoint": "m"}, "", "", Catalogue({CHECKPOINT: (Entry("m", (), str(file)),)}))
+
+
+def test_neo_11_the_card_names_families_as_the_webui_around_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    extension = tmp_path / "extensions" / "sd-webui-lora-loop"
+    monkeypatch.setattr(card, "EXTENSION", extension)
+    assert card.fields("sd1", "ohwx", 0.8)["sd version"] == "SD1"
+    (tmp_path / "modules_forge").mkdir()
+    (tmp_path / "modules_forge" / "presets.py").touch()
+    assert card.fields("sd1", "ohwx", 0.8)["sd version"] == "sd"
+    assert card.fields("sdxl", "ohwx", 0.8)["sd version"] == "xl"
+
+
+def test_neo_11_doctor_reads_neos_version(tmp_path: Path) -> None:
+    (tmp_path / "modules_forge").mkdir()
+    (tmp_path / "modules_forge" / "forge_version.py").write_text('version = "neo"\nrelease = "2.26"\n', "utf-8")
+    assert locate.Host(tmp_path, None).version == "neo 2.26"
