@@ -56,6 +56,7 @@ def _word(name: str, settings: Mapping[str, object]) -> str:
     words, needs = _WORDS[name]
     value = settings.get(name)
     acts = not needs or any(settings.get(one) for one in needs.split())
+    value = f"{value:g}" if isinstance(value, float) else value
     return words.format(value) if acts and value and str(value) not in _UNSAID else ""
 
 

@@ -21,14 +21,24 @@ def test_neo_4_a_sheet_is_shown_from_its_own_file(tmp_path: Path) -> None:
 def test_a10_f9c_a_heading_says_what_matters_only() -> None:
     """Not "subseed -1 · enable_hr False · hr_scale 2 …", nor "vae" with nothing behind it."""
     settings = {
-        "vae": "", "renderer": "Forge neo 2.26", "steps": 20, "cfg_scale": 7.0, "sampler_name": "Euler", "scheduler": "Automatic",
+        "vae": "", "renderer": "Forge neo 2.26", "steps": 20, "cfg_scale": 7.0, "clip_skip": 2.0, "sampler_name": "Euler", "scheduler": "Automatic",
         "subseed": -1, "subseed_strength": 0, "enable_hr": False, "hr_scale": 2.0, "hr_resize_x": 0, "hr_upscaler": "Latent",
         "tiling": False, "denoising_strength": 0.7, "eta": 0.0,
     }  # fmt: skip
     said = [word for word in (_word(name, settings) for name in _words()) if word]
-    assert said == ["20 steps", "CFG 7.0", "Euler", "Forge neo 2.26"]
+    assert said == ["20 steps", "CFG 7", "Euler", "clip skip 2", "Forge neo 2.26"]
     said = [word for word in (_word(name, {**settings, "enable_hr": True, "vae": "kl"}) for name in _words()) if word]
-    assert said == ["20 steps", "CFG 7.0", "Euler", "VAE kl", "hires 2.0x", "Latent", "denoising 0.7", "Forge neo 2.26"]
+    assert said == [
+        "20 steps",
+        "CFG 7",
+        "Euler",
+        "clip skip 2",
+        "VAE kl",
+        "hires 2x",
+        "Latent",
+        "denoising 0.7",
+        "Forge neo 2.26",
+    ]
 
 
 def _words() -> list[str]:
