@@ -90,14 +90,19 @@
     };
 
     const use = (tab, button) => {
-        const negative = loop.box(tab, "negative");
-        if (negative && button.dataset.negative !== undefined) loop.write(negative, button.dataset.negative);
+        const texts = {hires: button.dataset.hires, hires_negative: button.dataset.hiresNegative, negative: button.dataset.negative};
+        for (const [role, words] of Object.entries(texts)) {
+            const box = loop.box(tab, role);
+            if (box && words !== undefined) loop.write(box, words);
+        }
         loop.write(loop.box(tab, "prompt"), button.dataset.prompt);
+        const enabled = part(tab, "enabled")?.querySelector("input");
+        if (texts.hires !== undefined && enabled && !enabled.checked) enabled.click(); // keywords need it
     };
 
     const clicked = (event) => {
         const button = event.target.closest?.(".lora-loop-use, [id$='_preview_again']");
-        const tab = button && ["txt2img", "img2img"].find((one) => part(one, "accordion")?.contains(button));
+        const tab = button && ["txt2img", "img2img"].find((one) => ["accordion", "again"].some((name) => part(one, name)?.contains(button)));
         if (!tab) return;
         if (button.matches(".lora-loop-use")) use(tab, button);
         else {

@@ -132,7 +132,7 @@
     };
 
     // What the WebUI's translation does not reach: sentences with values in them, and help with range and default.
-    const words = (text) => window.localization?.[text] ?? text;
+    const words = (text) => loop.word(text);
     const translate = loop.translate = (page) => page.querySelectorAll(":is([data-say], [data-time]):not([data-said])").forEach((place) => {
         const {say, values, time} = place.dataset;
         place.dataset.said = true;

@@ -2,7 +2,7 @@
 
 from modules import script_callbacks, scripts
 
-from lib_lora_train.host import axes, grid_script
+from lib_lora_train.host import axes, door, grid_script
 from lib_lora_train.host.grid_form import TITLE
 from lib_lora_train.ui import epoch_grid
 
@@ -13,6 +13,9 @@ class Script(scripts.Script):
     def title(self):
         return TITLE
 
+    def show(self, is_img2img):
+        return door.works_here()
+
     def ui(self, is_img2img):
         return epoch_grid.build(is_img2img)
 
@@ -20,4 +23,5 @@ class Script(scripts.Script):
         return grid_script.run(p, args)
 
 
-script_callbacks.on_before_ui(axes.add)
+if door.works_here():
+    script_callbacks.on_before_ui(axes.add)

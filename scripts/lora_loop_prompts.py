@@ -18,10 +18,11 @@ class Script(scripts.Script):
         return TITLE
 
     def show(self, is_img2img):
-        return scripts.AlwaysVisible
+        return scripts.AlwaysVisible if door.works_here() else False
 
     def ui(self, is_img2img):
-        return importlib.import_module("lib_lora_train.ui.accordion").build(is_img2img)
+        self.infotext_fields = []
+        return importlib.import_module("lib_lora_train.ui.accordion").build(is_img2img, self.infotext_fields)
 
     def before_process(self, p, *args):
         door.before_process(p, args)
@@ -32,9 +33,13 @@ class Script(scripts.Script):
     def before_process_batch(self, p, *args, **kwargs):
         door.before_process_batch(p)
 
+    def postprocess_image(self, p, *args):
+        door.postprocess_image(p)
+
     def postprocess(self, p, processed, *args):
         door.postprocess(p, processed)
 
 
-script_callbacks.on_ui_settings(add_settings)
-script_callbacks.on_infotext_pasted(lambda text, parameters: door.pasted(parameters))
+if door.works_here():
+    script_callbacks.on_ui_settings(add_settings)
+    script_callbacks.on_infotext_pasted(lambda text, parameters: door.pasted(text, parameters))

@@ -11,7 +11,8 @@ def tab():
     return importlib.import_module("lib_lora_train.ui.train_tab").tab()
 
 
-script_callbacks.on_ui_tabs(tab)
-script_callbacks.on_app_started(lambda *_: door.started())  # with --nowebui too
-door.loading()
-door.lend()
+if door.works_here():
+    script_callbacks.on_ui_tabs(tab)
+    script_callbacks.on_app_started(lambda *_: door.started())  # with --nowebui too
+    door.loading()
+    door.lend()

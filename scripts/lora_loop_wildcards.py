@@ -4,6 +4,7 @@ import importlib
 
 from modules import script_callbacks
 
+from lib_lora_train.host import door
 from lib_lora_train.host.settings import add_settings
 
 
@@ -15,5 +16,6 @@ def settings():
     add_settings(importlib.import_module("lib_lora_train.ui.settings").PAGE_SETTINGS)
 
 
-script_callbacks.on_ui_tabs(tab)
-script_callbacks.on_ui_settings(settings)
+if door.works_here():
+    script_callbacks.on_ui_tabs(tab)
+    script_callbacks.on_ui_settings(settings)

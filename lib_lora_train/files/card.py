@@ -11,6 +11,9 @@ from lib_lora_train.files import atomic
 from lib_lora_train.files.reading import read_text
 
 SD_VERSIONS = {"sd1": "SD1", "sd2": "SD2", "sdxl": "SDXL"}
+PRESETS = {"sd1": "sd", "sdxl": "xl"}
+"""What Forge Neo calls the families: the names of its page's presets."""
+EXTENSION = Path(__file__).absolute().parents[2]
 COMPANIONS = (
     ".json",
     ".png",
@@ -29,12 +32,18 @@ def fields(family: str, trigger: str, weight: float, description: str = "", note
     """What the card editor writes."""
     return {
         "description": description,
-        "sd version": SD_VERSIONS.get(family, "Unknown"),
+        "sd version": (PRESETS if _around_us_is_neo() else SD_VERSIONS).get(family, "Unknown"),
         "activation text": trigger,
         "preferred weight": weight,
         "negative text": "",
         "notes": notes,
     }
+
+
+def _around_us_is_neo() -> bool:
+    """Whether the WebUI that the extension lies in names families by presets: told by its files, for a trainer is a
+    process of its own."""
+    return (EXTENSION.parents[1] / "modules_forge" / "presets.py").is_file() if len(EXTENSION.parents) > 1 else False
 
 
 def read(lora: Path) -> dict[str, Any]:

@@ -19,15 +19,26 @@ from lib_lora_train.grid.render import Estimate, Renderer
 from lib_lora_train.grid.scores import Score, Scorer
 
 PUBLISH_EVERY_S = 3.0
-_WORDS = {
-    "width": "",
-    "height": "",
-    "steps": "{} steps",
-    "cfg_scale": "CFG {}",
-    "sampler_name": "{}",
-    "scheduler": "{}",
-    "clip_skip": "clip skip {}",
+_WORDS: Mapping[str, tuple[str, str]] = {
+    "steps": ("{} steps", ""),
+    "cfg_scale": ("CFG {}", ""),
+    "sampler_name": ("{}", ""),
+    "scheduler": ("{}", ""),
+    "clip_skip": ("clip skip {}", ""),
+    "vae": ("VAE {}", ""),
+    "subseed_strength": ("variation {}", ""),
+    "refiner": ("refiner {}", ""),
+    "tiling": ("tiling", ""),
+    "restore_faces": ("restored faces", ""),
+    "hr_scale": ("hires {}x", "enable_hr"),
+    "hr_upscaler": ("{}", "enable_hr"),
+    "denoising_strength": ("denoising {}", "enable_hr init_images"),
+    "init_images": ("from a picture", ""),
+    "renderer": ("{}", ""),
 }
+"""What a heading says of the settings that matter to who looks at it, in this order; the second word names settings of
+which one has to be on. The manifest holds all of them."""
+_UNSAID = frozenset({"Automatic", "None", "none"})
 
 
 @dataclass(frozen=True)
@@ -38,6 +49,15 @@ class Outcome:
     sheets: tuple[Path, ...]
     failures: int
     findings: Findings
+
+
+def _word(name: str, settings: Mapping[str, object]) -> str:
+    """A setting for a heading, "" where it changes nothing."""
+    words, needs = _WORDS[name]
+    value = settings.get(name)
+    acts = not needs or any(settings.get(one) for one in needs.split())
+    value = f"{value:g}" if isinstance(value, float) else value
+    return words.format(value) if acts and value and str(value) not in _UNSAID else ""
 
 
 @dataclass
@@ -62,11 +82,7 @@ class Session:
         request = self.plan.request
         width, height = self.plan.size
         varied = {axis.name for axis in request.axes}
-        words = [
-            _WORDS.get(name, f"{name} {{}}").format(value)
-            for name, value in request.settings.items()
-            if name not in varied
-        ]
+        words = [_word(name, request.settings) for name in _WORDS if name not in varied]
         checkpoints = ", ".join(checkpoint.name for checkpoint in request.checkpoints)
         return "  ·  ".join([checkpoints, f"{width} x {height}", *filter(None, words)])
 

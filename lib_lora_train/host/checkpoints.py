@@ -26,7 +26,17 @@ _NONE_AT_ALL: Mapping[str, str] = {
 _LOADERS: Mapping[str, tuple[str, ...]] = {
     "flux": ("backend.diffusion_engine.flux",),
     "sd3": ("backend.diffusion_engine.sd35", "modules.models.sd3.sd3_model"),
+    "sd2": ("backend.diffusion_engine.sd20", "modules.sd_models_config"),
     "unet": ("backend.loader",),
+    "chroma": ("backend.diffusion_engine.chroma",),
+    "flux2": ("backend.diffusion_engine.flux2",),
+    "lumina": ("backend.diffusion_engine.lumina",),
+    "zimage": ("backend.diffusion_engine.zimage",),
+    "qwen": ("backend.diffusion_engine.qwen",),
+    "wan": ("backend.diffusion_engine.wan",),
+    "anima": ("backend.diffusion_engine.anima",),
+    "ernie": ("backend.diffusion_engine.ernie",),
+    "krea": ("backend.diffusion_engine.krea",),
 }
 """Families that only some WebUIs load, and the modules that do it; one of them is enough."""
 _WORDS: Mapping[str, str] = {
@@ -36,8 +46,29 @@ _WORDS: Mapping[str, str] = {
     "sdxl_refiner": "SDXL's refiner",
     "sd3": "an SD 3 model",
     "flux": "a Flux model",
+    "chroma": "a Chroma model",
+    "flux2": "a FLUX.2 model",
+    "lumina": "a Lumina 2 model",
+    "zimage": "a Z-Image model",
+    "qwen": "a Qwen-Image model",
+    "wan": "a Wan model",
+    "anima": "an Anima model",
+    "ernie": "an ERNIE-Image model",
+    "krea": "a Krea 2 model",
     "unet": "a U-Net alone",
 }
+_SHARED_LATENTS: Mapping[str, str] = {
+    "sdxl_refiner": "sdxl",
+    "sd2": "sd1",
+    "chroma": "flux",
+    "lumina": "flux",
+    "zimage": "flux",
+    "qwen": "wan",
+    "anima": "wan",
+    "krea": "wan",
+    "ernie": "flux2",
+}
+"""Families whose latents are those of another one's VAE."""
 LATENT = "latent"
 """How the names of upscalers begin that hand on latents; those of one family mean nothing to another."""
 _CACHED = 1024
@@ -81,7 +112,7 @@ def _usable(written: str, path: str) -> str:
 
 
 def _latents(family: str) -> str:
-    return "sdxl" if family == "sdxl_refiner" else "sd1" if family == "sd2" else family
+    return _SHARED_LATENTS.get(family, family)
 
 
 def _family(path: str) -> tuple[str, str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lib_lora_train.environment import locate
-from lib_lora_train.host import drawing, infotext, parts, settings, turns
+from lib_lora_train.host import drawing, infotext, lora_cache, parts, settings, turns
 from lib_lora_train.host.errors import HostError
 from lib_lora_train.host.finding import find
 from lib_lora_train.host.folders import home
@@ -22,6 +22,9 @@ from lib_lora_train.prompt.syntax import DEFAULT_SYNTAX, is_plain
 
 log = logging.getLogger("lora_loop")
 NOTES = "LoRA Loop notes"
+PICTURE = "LoRA Loop picture"
+"""What a pasted text is called among the WebUI's parameters."""
+HIRES_METHODS = {"Hires prompt": "get_hr_prompt", "Hires negative prompt": "get_hr_negative_prompt"}
 REWRITTEN = (
     "Another extension has changed the prompts after LoRA Loop drew them; the pictures follow that extension. "
     "Switch one of the two off."
@@ -40,7 +43,7 @@ class Refusal(dict[str, Any]):
         """Raises the error, which the WebUI then shows in the page and answers to the API."""
         raise self.error
 
-    items = values = __iter__ = keys
+    items = values = copy = __iter__ = keys
 
 
 def before_process(p: Any, arguments: Sequence[Any]) -> None:
@@ -60,6 +63,21 @@ def before_process(p: Any, arguments: Sequence[Any]) -> None:
     except Exception as error:
         _keep(p, mine, "override_settings", "n_iter")
         p.override_settings, p.n_iter = Refusal(error), 0
+
+
+def works_here() -> bool:
+    """Whether this is a WebUI that LoRA Loop works in; where it is not, the log says so once."""
+    try:
+        find()
+    except HostError as error:
+        if not _told:
+            _told.append(str(error))
+            log.warning(error)
+        return False
+    return True
+
+
+_told: list[str] = []
 
 
 def loading() -> None:
@@ -112,28 +130,43 @@ def _prepare(host: WebUI, p: Any, request: Request, picture: int) -> None:
         return
     finished = parts.own(host, p, job.shots, made.words())
     finished.notes = notes
-    if made.is_simple and not any(shot.batch_values for shot in job.shots):
+    if job.is_video:
+        _keep(p, finished, "prompt", "negative_prompt", "styles")
+        p.prompt, p.negative_prompt, p.styles = job.shots[0].texts[POSITIVE], job.shots[0].texts[NEGATIVE], []
+        finished.whole = True
+    elif host.calls_functions and made.is_simple and not any(shot.batch_values for shot in job.shots):
         _keep(p, finished, "n_iter", "batch_size", "seed", "subseed")
         p.batch_size, p.n_iter = made.parts[0].batch_size, made.parts[0].batches
     else:
         finished.results = parts.make(host, p, job.shots, made)
         for note in finished.results.notes:
             host.say(p, note)
-        _keep(p, finished, "n_iter", "seed", "subseed", "do_not_save_grid", "override_settings", "init")
+        _keep(
+            p, finished, "n_iter", "seed", "subseed", "do_not_save_grid", "override_settings", "init", "txt2img_upscale"
+        )
         p.init = _nothing
         p.override_settings = dict(p.override_settings)
         host.keep_loaded(p)
-    p.seed, p.subseed = job.shots[0].seed, job.shots[0].subseed
+    if not job.is_video:
+        p.seed, p.subseed = job.shots[0].seed, job.shots[0].subseed
     p.lora_loop = finished
 
 
 def process(p: Any) -> None:
     """Fill the WebUI's lists: what each image is made of. A job whose parts are made makes nothing more."""
     mine = parts.own_of(p)
-    if mine is None:
-        return
+    if mine is not None:
+        _fill(p, mine)
+    if p.n_iter:
+        lora_cache.forget_changed(p)
+
+
+def _fill(p: Any, mine: parts.Own) -> None:
     if not mine.shots:
         _settle(p, p.all_seeds)
+        return
+    if mine.whole:
+        p.extra_generation_params = {**p.extra_generation_params, **mine.fields}
         return
     shots = mine.shots
     p.all_prompts = _all(shots, POSITIVE)
@@ -147,30 +180,52 @@ def process(p: Any) -> None:
         p.n_iter = 0
         p.do_not_save_grid = True
     else:
-        p.extra_generation_params = {**p.extra_generation_params, **mine.fields}
+        mine.each = dict(mine.fields)
+        _write_fields(p, mine, 0)
         _settle(p, p.all_seeds)
 
 
 def before_process_batch(p: Any) -> None:
     """Mend the WebUI's record of hires prompts, which is that of the first batch for all; notice rewritten lists."""
     mine = parts.own_of(p)
-    if mine is None or not mine.shots or mine.results is not None:
+    if mine is None or not mine.shots or mine.results is not None or mine.whole:
         return
     if getattr(p, "enable_hr", False):
-        for key, role, base in (
-            ("Hires prompt", HIRES, POSITIVE),
-            ("Hires negative prompt", HIRES_NEGATIVE, NEGATIVE),
-        ):
-            p.extra_generation_params[key] = infotext.by_image(
-                [shot.texts[role] if shot.texts[role] != shot.texts[base] else None for shot in mine.shots]
-            )
+        record = infotext.hires_fields(mine.shots)
+        mine.each = {**mine.each, **record}
+        for key, method in HIRES_METHODS.items():
+            if hasattr(p, method):  # Neo writes its method into the record later, in the hires pass
+                _keep(p, mine, method)
+                setattr(p, method, record[key])
+        _write_fields(p, mine, p.iteration * p.batch_size)
     _notice(p, mine)
+
+
+def postprocess_image(p: Any) -> None:
+    """Write this image's fields where the WebUI calls no functions: the next thing that it makes is the image's text."""
+    mine = parts.own_of(p)
+    if mine is not None and mine.each and not find().calls_functions:
+        _write_fields(p, mine, p.iteration * p.batch_size + getattr(p, "batch_index", 0))
+
+
+def _write_fields(p: Any, mine: parts.Own, place: int) -> None:
+    """What the texts of the job's images say of us: for all at once where the WebUI calls functions, else for one."""
+    if find().calls_functions:
+        p.extra_generation_params = {**p.extra_generation_params, **mine.each}
+        return
+    rest = {key: value for key, value in p.extra_generation_params.items() if key not in mine.each}
+    p.extra_generation_params = {**rest, **infotext.at_image(mine.each, p, place)}
 
 
 def postprocess(p: Any, processed: Any) -> None:
     """Hand over what the parts made, and leave the job as it was given to us."""
     mine = parts.own_of(p)
-    if mine is None or mine.part:
+    if mine is None:
+        return
+    if mine.each:  # Forge Classic writes its answer as JSON, which has no functions
+        said = processed.extra_generation_params
+        processed.extra_generation_params = {key: value for key, value in said.items() if not callable(value)}
+    if mine.part:
         return
     if mine.results is not None:
         p.do_not_save_grid = mine.before["do_not_save_grid"]
@@ -180,8 +235,9 @@ def postprocess(p: Any, processed: Any) -> None:
     _undo(p, mine)
 
 
-def pasted(parameters: dict[str, Any]) -> None:
-    """A picture's settings are put back into the page."""
+def pasted(text: str, parameters: dict[str, Any]) -> None:
+    """A picture's settings are put back into the page. Our own fields of the page get its text as it is."""
+    parameters[PICTURE] = {"text": text, "read": dict(parameters)}
     infotext.paste(parameters, str(find().option(settings.PASTE.name, "resolved")))
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from itertools import islice
 from pathlib import Path
@@ -40,16 +41,22 @@ from lib_lora_train.prompt.template import Missing
 HIRES_WORDS = ("<hires", "<enable_hr", "<enable-hr")
 COMBINATIONS = "!"
 LARGEST_DRAWN = 2**32 - 1
+_LEFT = re.compile(r"__[~@!]?(.+?)__")
+"""A wildcard that stayed as text because it has no values."""
 
 
 @dataclass
 class Job:
-    """What a job shall make. `notes` are for the person; `touched` says whether anything was drawn or set at all."""
+    """What a job shall make. `notes` are for the person; `touched` says whether anything was drawn or set at all.
+
+    A job of a video has one shot, whose text is that of all its frames.
+    """
 
     shots: list[Shot]
     batch_size: int
     notes: list[str] = field(default_factory=lambda: list[str]())
     touched: bool = False
+    is_video: bool = False
 
 
 @dataclass
@@ -69,14 +76,24 @@ class Drawing:
     total: int = 0
     batch_size: int = 1
     touched: bool = False
+    refreshed: bool = False
 
     def __post_init__(self) -> None:
-        self.rules = Rules(self.host.catalogue(), self.host.options(), self.host.missing(self.p), mode_of(self.p))
+        self.rules = Rules(
+            self.host.catalogue(),
+            self.host.options(),
+            self.host.missing(self.p),
+            mode_of(self.p),
+            self.host.size_step,
+        )
         self.page = (self.host.checkpoint_of(self.p), str(getattr(self.p, "hr_upscaler", None) or ""))
         self.foreign = self.host.foreign_tags()
         self.random_seed = str(self.p.seed).strip() in ("None", "", "-1", "-1.0")
         self.batch_size = int(self.p.batch_size)
         self.total = len(self.p.prompt) if is_list(self.p.prompt) else self.batch_size * int(self.p.n_iter)
+        self.is_video = self.host.is_video(self.p)
+        if self.is_video:
+            self.total = 1
 
     def job(self) -> Job:
         """All shots. Raises PromptError, KeywordError and RequestError before anything is made."""
@@ -85,6 +102,7 @@ class Drawing:
         draws = self._draws(seeds) if again is None else iter([again])
         shots: list[Shot] = []
         for number, (drawn, mode, templates) in enumerate(draws):
+            require_values(drawn)
             texts = read_texts(drawn.texts, self.rules, self.foreign)
             if "styles" in texts.settings.values:
                 drawn, texts = self._styled(drawn, templates, texts, mode)
@@ -96,7 +114,18 @@ class Drawing:
             if number + 1 >= self.total:
                 break
         self.touched = self.touched or any(self._changed(shot) for shot in shots)
+        if self.is_video:
+            return self._video(shots[:1])
         return Job(shots, self.batch_size, list(self.notes), self.touched)
+
+    def _video(self, shots: list[Shot]) -> Job:
+        """One text for all frames. Raises RequestError for keywords, which would cut the video into jobs."""
+        if shots[0].values:
+            named = ", ".join(f"<{name}:…>" for name in shots[0].values)
+            raise RequestError(
+                f"{named}: this preset makes videos, whose frames are one job of the WebUI; set it in the page instead."
+            )
+        return Job(shots, 1, list(self.notes), self.touched, is_video=True)
 
     def _shot(
         self, number: int, drawn: Prompt, texts: Texts, templates: Mapping[str, str], mode: str, seeds: Any
@@ -116,10 +145,18 @@ class Drawing:
         for tag in networks(f"{texts.texts[POSITIVE]} {texts.texts[HIRES]}"):
             kind, _, rest = tag[1:-1].partition(":")
             name = rest.partition(":")[0]
-            if kind == "lora" and known and name not in known:
+            if kind == "lora" and known and name not in known and not self._appeared(name):
                 near = self.rules.catalogue.find(LORA, name)
                 words = ", ".join((near.entry.name,) if near.entry else near.candidates)
                 yield f"{tag}: there is no LoRA {name!r}" + (f"; the nearest: {words}." if words else ".")
+
+    def _appeared(self, name: str) -> bool:
+        """Whether a LoRA is there after all: the WebUI's list is older than a file that was trained or copied since."""
+        if not self.refreshed:
+            self.refreshed = True
+            self.host.refresh_loras()
+            self.rules = replace(self.rules, catalogue=self.host.catalogue())
+        return any(name in (entry.name, *entry.aliases) for entry in self.rules.catalogue.entries.get(LORA, ()))
 
     # Seeds ----------------------------------------------------------------------------------------------------------
 
@@ -197,6 +234,7 @@ class Drawing:
 
     def _checkpoint(self, drawn: Prompt) -> str:
         """The checkpoint that a drawn prompt asks for, "" for none."""
+        require_values(drawn)
         tags = [tag for role in (NEGATIVE, POSITIVE) for tag in read(drawn.texts.get(role, "")).tags]
         asked = [tag for tag in tags if tag.name in BY_NAME and BY_NAME[tag.name].recipe == "checkpoint"]
         return str(check(asked, self.rules).values.get("checkpoint", ""))
@@ -283,6 +321,16 @@ class Drawing:
             ] = None
             return
         self.total = self.batch_size * int(values.get("n_iter", self.p.n_iter))
+
+
+def require_values(drawn: Prompt) -> None:
+    """Raise RequestError for a keyword whose value is a wildcard that gave nothing, with the wildcard's own reason."""
+    for text in drawn.texts.values():
+        for tag in read(text).tags:
+            for name in _LEFT.findall(tag.value):
+                reason = next((note for note in drawn.notes if f"'{name}'" in note), "")
+                if reason:
+                    raise RequestError(f"{tag.written}: {reason}")
 
 
 def is_list(value: Any) -> TypeGuard[list[Any]]:

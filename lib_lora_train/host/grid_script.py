@@ -132,7 +132,7 @@ def _axis(host: WebUI, p: Any, text: str) -> Axis:
     parts = [part.strip() for part in values.split(",") if part.strip()]
     if row is None or not equals or not parts:
         raise RequestError(f"{TITLE}: further axis {text!r}: write a keyword and values, such as cfg_scale=4,7.")
-    rules = Rules(host.catalogue(), host.options(), host.missing(p), mode_of(p))
+    rules = Rules(host.catalogue(), host.options(), host.missing(p), mode_of(p), host.size_step)
     found: list[Any] = []
     for part in parts:
         values = check(keyword_tags.read(f"<{row.name}:{part}>").tags, rules).values
@@ -146,17 +146,26 @@ def _quiet(*_: object) -> None:
     """The WebUI itself shows how far its jobs are."""
 
 
+def _sheet(path: Path) -> Any:
+    """A sheet as the page shows it: from its file, for the WebUI would write it once more, into a folder that need not be
+    there."""
+    picture: Any = images.decode(path)
+    picture.already_saved_as = str(path)
+    return picture
+
+
 def _result(p: Any, outcome: Outcome, seed: int) -> Any:
     """The sheets as the WebUI's result, with where the page is."""
     processing = needed("modules.processing")
-    pictures = [images.decode(path) for path in outcome.sheets]
+    pictures = [_sheet(path) for path in outcome.sheets]
     recommended = outcome.findings.recommendation
-    said = [f"{TITLE}: the page is {outcome.page}"]
+    said: list[str] = []
     if outcome.failures:
         said.append(f"{TITLE}: {outcome.failures} pictures are missing or failed; the page says why.")
     if recommended.epoch is not None:
         said.append(recommended.sentence)
-    result = processing.Processed(p, pictures, seed=seed, info="\n".join(said), index_of_first_image=0)
-    result.infotexts = ["\n".join(said)] * len(pictures)
+    info = f"{TITLE}: the page is {outcome.page}"
+    result = processing.Processed(p, pictures, seed=seed, info=info, index_of_first_image=0)
+    result.infotexts = [info] * len(pictures)
     result.comments = "".join(f"{text}\n" for text in (*getattr(p, "comments", {}), *said))
     return result

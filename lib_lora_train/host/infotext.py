@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, MutableMapping, Sequence
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from types import MappingProxyType
 from typing import Any, cast
 
-from lib_lora_train.host.shots import HIRES, ROLES, Shot
+from lib_lora_train.host.shots import HIRES, HIRES_NEGATIVE, ROLES, Shot
 from lib_lora_train.prompt import NEGATIVE, POSITIVE
 from lib_lora_train.prompt.choose import RANDOM
 
@@ -18,6 +19,7 @@ CHOICES = "Prompt choices"
 FIELDS = {POSITIVE: TEMPLATE, NEGATIVE: NEGATIVE_TEMPLATE, HIRES: HIRES_TEMPLATE}
 PASTED = {TEMPLATE: "Prompt", NEGATIVE_TEMPLATE: "Negative prompt", HIRES_TEMPLATE: "Hires prompt"}
 MOST_CHARACTERS = 6000
+_FLUX = re.compile(r"(fl)(u)(x)", re.IGNORECASE)
 
 
 def quoted(text: str) -> str:
@@ -25,8 +27,18 @@ def quoted(text: str) -> str:
 
     The WebUI quotes only what holds a comma, colon or line end, but unquotes whatever begins and ends with a quote.
     """
+    if _FLUX.search(text):
+        return _hidden(json.dumps(text, ensure_ascii=False), {",": "\\u002c", ":": "\\u003a"})
     kept = any(mark in text for mark in ",:\n") or (text == text.strip() and not text.startswith('"'))
     return text if kept else json.dumps(text, ensure_ascii=False)
+
+
+def _hidden(quoted_json: str, marks: Mapping[str, str] = MappingProxyType({})) -> str:
+    """JSON that says the same without the word "flux": Forge Neo takes that word anywhere in a picture's text for a mark
+    of Flux models, and sets the CFG scale to 1. Each of `marks` is replaced too."""
+    for mark, written in marks.items():
+        quoted_json = quoted_json.replace(mark, written)
+    return _FLUX.sub(lambda match: f"{match[1]}\\u{ord(match[2]):04x}{match[3]}", quoted_json)
 
 
 def fields(shots: Sequence[Shot], plan: str) -> dict[str, Any]:
@@ -40,8 +52,24 @@ def fields(shots: Sequence[Shot], plan: str) -> dict[str, Any]:
         ]
         if any(shown):
             entries[key] = shown[0] if len(set(shown)) == 1 else by_image(shown)
-    entries[CHOICES] = by_image([choices(shot, plan) for shot in shots])
+    traces = [choices(shot, plan) for shot in shots]
+    entries[CHOICES] = traces[0] if len(shots) == 1 else by_image(traces)
     return entries
+
+
+def at_image(fields: Mapping[str, Any], p: Any, place: int) -> dict[str, Any]:
+    """`fields` with their functions called for the image `place` of the job."""
+    called = {key: value(p, place, p.all_prompts) if callable(value) else value for key, value in fields.items()}
+    return {key: value for key, value in called.items() if value is not None}
+
+
+def hires_fields(shots: Sequence[Shot]) -> dict[str, Callable[..., str | None]]:
+    """The WebUI's own record of hires prompts, right for every batch: itself it gives all of them the first batch's."""
+    kinds = (("Hires prompt", HIRES, POSITIVE), ("Hires negative prompt", HIRES_NEGATIVE, NEGATIVE))
+    return {
+        key: by_image([shot.texts[role] if shot.texts[role] != shot.texts[base] else None for shot in shots])
+        for key, role, base in kinds
+    }
 
 
 def by_image(values: Sequence[str | None]) -> Callable[..., str | None]:
@@ -72,7 +100,7 @@ def choices(shot: Shot, plan: str) -> str:
     if len(text) > MOST_CHARACTERS:
         record["drawn"] = {}
         text = json.dumps({k: v for k, v in record.items() if v not in (None, {}, "")}, ensure_ascii=False)
-    return quoted(text)
+    return quoted(_hidden(text))
 
 
 def recorded(infotext: str) -> dict[str, Any]:

@@ -84,7 +84,7 @@ def _on_main_thread(way: Callable[[], None]) -> str:
 def _free_forge() -> None:
     models, memory = needed("modules.sd_models"), _forge_memory()
     memory.unload_all_models()
-    models.model_data.sd_model = models.FakeInitialModel()
+    models.model_data.sd_model = needed("modules.shared").sd_model = models.FakeInitialModel()  # Neo keeps it in both
     models.model_data.forge_hash = ""  # the next job compares it with what is chosen, and loads
     _forget_conditions()
     gc.collect()

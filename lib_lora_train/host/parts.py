@@ -27,7 +27,8 @@ class Own:
     """What a job of ours carries on `p.lora_loop`: the shots it makes, in its order, or the finished results.
 
     `owner` is the job's `id`: a copy that another script makes of the job is not ours. `before` are the attributes to be
-    put back, because somebody may run the same job again (img2img's batch, loops). `part` is a sub-job.
+    put back, because somebody may run the same job again (img2img's batch, loops). `part` is a sub-job, `whole` a job
+    whose images all have the first shot's text (the frames of a video). `each` are the fields of the images' texts.
     """
 
     owner: int
@@ -38,6 +39,8 @@ class Own:
     notes: list[str] = field(default_factory=lambda: list[str]())
     part: bool = False
     told: bool = False
+    whole: bool = False
+    each: dict[str, Any] = field(default_factory=lambda: dict[str, Any]())
 
 
 @dataclass

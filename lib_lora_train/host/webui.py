@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 
 from lib_lora_train.host import names, turns
 from lib_lora_train.host.api import Picture
-from lib_lora_train.host.modules import attribute, needed
+from lib_lora_train.host.modules import attribute, needed, optional
 from lib_lora_train.keywords.catalogue import Catalogue, Entry
 from lib_lora_train.keywords.check import OptionSpec, Value
 from lib_lora_train.keywords.table import BY_NAME, KEYWORDS, OPTION, OPTIONS_ALLOWED
@@ -22,7 +23,7 @@ PARTS = ("latents_after_sampling", "pixels_after_sampling", "extra_result_images
 
 
 class WebUI:
-    """A1111 1.6 to 1.10, reForge and Forge Classic: checkpoint and VAE are options that the job's overrides load."""
+    """A1111, reForge and Forge Classic: checkpoint and VAE are options that the job's overrides load."""
 
     family = "AUTOMATIC1111"
 
@@ -45,9 +46,15 @@ class WebUI:
 
     @property
     def lora_folder(self) -> Path | None:
-        """Where LoRA files are looked for."""
+        """Where LoRA files are put."""
         given = self.flag("lora_dir")
         return Path(given).absolute() if given else None
+
+    @property
+    def lora_folders(self) -> tuple[Path, ...]:
+        """Where LoRA files are looked for: the folder above first, then those of `--lora-dirs` (Forge Neo)."""
+        more = [Path(one).absolute() for one in self.flag("lora_dirs") or ()]
+        return tuple(dict.fromkeys([*([self.lora_folder] if self.lora_folder else []), *more]))
 
     def flag(self, name: str, default: Any = None) -> Any:
         """A flag of the command line."""
@@ -111,11 +118,52 @@ class WebUI:
         lacking += [row.target for row in KEYWORDS if row.recipe == "option" and row.target not in labels]
         return frozenset(lacking)
 
+    @property
+    def size_step(self) -> int:
+        """The steps in pixels in which this WebUI's sizes go."""
+        step = self.option("res_step")
+        return step if isinstance(step, int) and step > 0 else 8
+
+    @property
+    def calls_functions(self) -> bool:
+        """Whether the WebUI calls a function that stands among the fields of a picture's text (A1111 since 1.9)."""
+        code = getattr(inspect.unwrap(self.processing.create_infotext), "__code__", None)
+        return code is None or "callable" in code.co_names
+
+    def refresh_loras(self) -> None:
+        """Let the WebUI look for LoRA files anew; by itself it does so only when one is missing in the prompt."""
+        refresh = getattr(optional("networks"), "list_available_networks", None)
+        if refresh is not None:
+            refresh()
+
+    def is_video(self, p: Any) -> bool:
+        """Whether the images of one batch of a job are the frames of one video."""
+        return False
+
     def foreign_tags(self) -> frozenset[str]:
         """Tag names that other extensions have registered."""
         registry = attribute("modules.extra_networks", "extra_network_registry", {})
         aliases = attribute("modules.extra_networks", "extra_network_aliases", {})
         return frozenset(str(name).lower() for name in (*registry, *aliases))
+
+    # What a picture's text says ---------------------------------------------------------------------------------------
+
+    def label_of(self, option: str) -> str:
+        """What a picture's text calls an option, "" where it does not name it."""
+        return str(getattr(self.shared.opts.data_labels.get(option), "infotext", None) or "")
+
+    def vae_said(self, fields: Mapping[str, str]) -> str:
+        """The VAE of a picture's text, "None" where none was loaded, "" where it does not tell."""
+        return fields.get("VAE", "") or (NONE.name if self.option("add_vae_name_to_info") else "")
+
+    def has_vae(self, p: Any, name: str) -> bool:
+        """Whether the job would use this VAE by itself; "Automatic" counts as none."""
+        chosen = self.vae_of(p) or NONE.name
+        return (NONE.name if chosen == AUTOMATIC.name else chosen) == name
+
+    def not_by_keyword(self, fields: Mapping[str, str]) -> list[str]:
+        """Sentences about what a picture's text says, the page does not have, and no keyword sets."""
+        return []
 
     # One job --------------------------------------------------------------------------------------------------------
 

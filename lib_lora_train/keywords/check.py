@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from lib_lora_train.keywords.catalogue import LORA, SAMPLER, SCHEDULER, Catalogue
 from lib_lora_train.keywords.errors import KeywordError
@@ -31,13 +31,14 @@ class OptionSpec:
 class Rules:
     """What values are checked against: the host's names, its options, and the attributes that its jobs have.
 
-    `mode` is the job's; `has(attribute)` is False for what this host's jobs do not know.
+    `missing` are targets that this host's jobs do not know, `mode` is the job's; sizes go in steps of `size_step` pixels.
     """
 
     catalogue: Catalogue = field(default_factory=Catalogue)
     options: Mapping[str, OptionSpec] = field(default_factory=lambda: dict[str, OptionSpec]())
     missing: frozenset[str] = frozenset()
     mode: str = "txt2img"
+    size_step: int = 8
 
 
 @dataclass
@@ -61,7 +62,7 @@ def check(tags: Sequence[Tag], rules: Rules) -> Settings:
                 settings.notes.append(f"{written[name]} and {tag.written} stand in one prompt: the last one counts.")
             settings.values[name], written[name] = value, tag.written
     if settings.values.get("enable_hr") is True and rules.mode == "txt2img":
-        rules = Rules(rules.catalogue, rules.options, rules.missing, "hires")
+        rules = replace(rules, mode="hires")
     for name in settings.values:
         row = BY_NAME.get(name)
         if row is not None and rules.mode not in row.modes:
@@ -76,7 +77,9 @@ def _values(tag: Tag, rules: Rules, notes: list[str]) -> dict[str, Value]:
         if sizes is None:
             raise KeywordError(f"{tag.written}: write width x height in pixels, for example <size:768x1024>.")
         names = ("width", "height")
-        return {name: _number(tag, BY_NAME[name], sizes[at + 1], notes) for at, name in enumerate(names)}
+        return {
+            name: _number(tag, _stepped(BY_NAME[name], rules), sizes[at + 1], notes) for at, name in enumerate(names)
+        }
     if tag.name == OPTION:
         return _option(tag, rules)
     row = BY_NAME[tag.name]
@@ -85,7 +88,7 @@ def _values(tag: Tag, rules: Rules, notes: list[str]) -> dict[str, Value]:
     if row.target in rules.missing:
         raise KeywordError(f"{tag.written}: this WebUI has no {row.name}; take the tag out.")
     if row.kind in ("whole", "number", "size"):
-        return {row.name: _number(tag, row, tag.value, notes)}
+        return {row.name: _number(tag, _stepped(row, rules), tag.value, notes)}
     if row.kind == "switch":
         return {row.name: _switch(tag)}
     if row.kind == "choice":
@@ -98,6 +101,10 @@ def _values(tag: Tag, rules: Rules, notes: list[str]) -> dict[str, Value]:
         words = [word.strip() for word in tag.value.split(",") if word.strip()]
         return {row.name: "\n".join(_named(tag, row.of, word, rules.catalogue) for word in words)}
     return {row.name: tag.value}
+
+
+def _stepped(row: Keyword, rules: Rules) -> Keyword:
+    return replace(row, step=max(row.step, rules.size_step)) if row.kind == "size" else row
 
 
 def _number(tag: Tag, row: Keyword, text: str, notes: list[str]) -> int | float:

@@ -69,7 +69,7 @@ def _sampling() -> tuple[Keyword, ...]:
     return (
         Keyword("steps", "whole", "attribute", "steps", "Steps", "Sampling steps.", 1, 1000),
         Keyword("cfg_scale", "number", "attribute", "cfg_scale", "CFG scale", "How strictly the prompt is followed.", 0, 100, aliases=("cfg",)),
-        Keyword("distilled_cfg", "number", "attribute", "distilled_cfg_scale", "Distilled CFG Scale", "Forge: guidance of distilled models.", 0, 100, aliases=("distilled_cfg_scale",)),
+        Keyword("distilled_cfg", "number", "attribute", "distilled_cfg_scale", "Distilled CFG Scale", "Forge: guidance of distilled models; Forge Neo: also the shift of Lumina, Z-Image, Wan and Anima.", 0, 100, aliases=("distilled_cfg_scale", "shift")),
         Keyword("image_cfg_scale", "number", "attribute", "image_cfg_scale", "Image CFG scale", "Guidance by the image, for models that edit.", 0, 100, modes=FROM_IMAGE),
         Keyword("sampler_name", "name", "attribute", "sampler_name", "Sampler", "The sampler; a schedule after it counts (`DPM++ 2M Karras`).", of=SAMPLER, aliases=("sampler",)),
         Keyword("scheduler", "name", "attribute", "scheduler", "Schedule type", "The schedule of the steps.", of=SCHEDULER, aliases=("schedule",)),
@@ -109,7 +109,7 @@ def _hires() -> tuple[Keyword, ...]:
         Keyword("hr_sampler", "name", "attribute", "hr_sampler_name", "Hires sampler", "The second pass's sampler.", modes=SECOND_PASS, of=SAMPLER, aliases=("hr_sampler_name",)),
         Keyword("hr_scheduler", "name", "attribute", "hr_scheduler", "Hires schedule type", "The second pass's schedule.", modes=SECOND_PASS, of=SCHEDULER),
         Keyword("hr_cfg", "number", "attribute", "hr_cfg", "Hires CFG Scale", "Forge: the second pass's CFG scale.", 0, 100, modes=SECOND_PASS, aliases=("hr_cfg_scale",)),
-        Keyword("hr_distilled_cfg", "number", "attribute", "hr_distilled_cfg", "Hires Distilled CFG Scale", "Forge: the second pass's distilled guidance.", 0, 100, modes=SECOND_PASS),
+        Keyword("hr_distilled_cfg", "number", "attribute", "hr_distilled_cfg", "Hires Distilled CFG Scale", "Forge: the second pass's distilled guidance or shift.", 0, 100, modes=SECOND_PASS, aliases=("hr_shift",)),
     )  # fmt: skip
 
 

@@ -182,6 +182,11 @@ class Wildcards:
         """Why nothing was found: where was looked, and the nearest names."""
         if name not in self._reasons:
             names = list(self.names())[:MOST_COMPARED]
+            if name in names:
+                self._reasons[name] = (
+                    f"The wildcard '{name}' is empty; put its values, one a line, into lora-loop/wildcards/{name}.txt"
+                )
+                return self._reasons[name]
             folded = {known.casefold(): known for known in names}
             near = difflib.get_close_matches(name.casefold(), folded, n=3, cutoff=0.6)
             hint = (

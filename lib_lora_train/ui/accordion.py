@@ -12,7 +12,7 @@ import gradio as gr  # type: ignore[import-not-found]  # the WebUI's
 from lib_lora_train import host
 from lib_lora_train.host.request import MODES, Request
 from lib_lora_train.keywords.table import OURS
-from lib_lora_train.ui import bridge, element_ids, keyword_check, surroundings
+from lib_lora_train.ui import again_html, bridge, element_ids, keyword_check, surroundings
 from lib_lora_train.ui.events import listen, transient
 from lib_lora_train.ui.html import element
 from lib_lora_train.ui.words import shown
@@ -22,9 +22,15 @@ MOST_LIMIT = 100_000
 MOST_REPEATS = 1_000
 
 
-def build(is_img2img: bool) -> list[Any]:
-    """Make the accordion; returns the components of `Request`, in its order. May be called again in other Blocks."""
+def build(is_img2img: bool, pasted: list[Any] | None = None) -> list[Any]:
+    """Make the accordion; returns the components of `Request`, in its order. May be called again in other Blocks.
+
+    `pasted` gets what the WebUI fills when a picture's text is pasted: pairs of a component and a function of what it read.
+    """
     ids = partial(element_ids.of, is_img2img=is_img2img)
+    picture = gr.HTML("", elem_id=ids("again"))  # in sight also while the accordion is closed
+    if pasted is not None:
+        pasted.append((picture, partial(again_html.panel, is_img2img)))
     with gr.Accordion(shown("LoRA Loop: random prompts"), open=False, elem_id=ids("accordion")):
         controls = _controls(ids)
         _preview(ids, is_img2img, controls)

@@ -34,10 +34,12 @@ def look(question: object, *form: Any) -> tuple[Any, Any]:
     if not (form and isinstance(form[0], str) and form[0].strip()):
         return html.nothing_chosen(), gr.update(choices=[])
     try:
-        found = grid_desk.overview(host.find(), form, read(question))
+        webui = host.find()
+        found = grid_desk.overview(webui, form, read(question))
     except LoraLoopError as error:
         return html.trouble(str(error)), gr.update()
-    return html.overview(found), gr.update(choices=[epoch.label for epoch in found.run.usable])
+    served = found.page is not None and found.page.is_relative_to(webui.data_folder)
+    return html.overview(found, served), gr.update(choices=[epoch.label for epoch in found.run.usable])
 
 
 def refresh(question: object, *form: Any) -> tuple[Any, ...]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import quote
+
 from lib_lora_train.grid.keep import Kept
 from lib_lora_train.grid.numbers import Losses
 from lib_lora_train.grid.render import duration
@@ -22,8 +24,8 @@ def trouble(sentence: str) -> Html:
     return _panel(element("div", element("p", sentence), class_="lora-loop-trouble", role="alert"))
 
 
-def overview(found: Overview) -> Html:
-    """The figures, the epochs and what was left out."""
+def overview(found: Overview, linked: bool = False) -> Html:
+    """The figures, the epochs and what was left out; `linked` when the WebUI serves the page's file."""
     estimate = found.estimate
     largest = max((sheet.size for sheet in estimate.sheets), key=lambda size: size[0] * size[1])
     time = element("span", shown("known after the first"))
@@ -45,11 +47,10 @@ def overview(found: Overview) -> Html:
         element("ul", joined(notes), class_="lora-loop-warnings") if notes else Html(""),
     ]
     if found.page is not None:
-        parts.append(
-            element(
-                "p", _words(shown("The page of the last grid:")), element("code", found.page), class_="lora-loop-hint"
-            )
-        )
+        page = element("code", found.page)
+        if linked:
+            page = element("a", page, href=f"file={quote(str(found.page))}", target="_blank")
+        parts.append(element("p", _words(shown("The page of the last grid:")), page, class_="lora-loop-hint"))
     return _panel(*parts)
 
 

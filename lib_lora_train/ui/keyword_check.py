@@ -25,7 +25,7 @@ def checker(webui: Any, is_img2img: bool) -> Check:
 @lru_cache(maxsize=4)
 def _rules(webui: Any, is_img2img: bool, _moment: int) -> tuple[Rules, frozenset[str]]:
     mode = "inpaint" if is_img2img else "hires"
-    return Rules(webui.catalogue(), webui.options(), mode=mode), webui.foreign_tags()
+    return Rules(webui.catalogue(), webui.options(), mode=mode, size_step=webui.size_step), webui.foreign_tags()
 
 
 def verdict(texts: Sequence[str], rules: Rules, foreign: frozenset[str] = frozenset()) -> tuple[list[str], list[str]]:

@@ -76,6 +76,25 @@ class Job:
     def init(self, prompts: Any, seeds: Any, subseeds: Any) -> None:
         """Nothing to prepare."""
 
+    def own_hires_record(self) -> None:
+        """What the WebUI itself writes of hires prompts: A1111 and Forge at the job's start, Neo (below) in the pass."""
+
+
+class NeoJob(Job):
+    """A job of Forge Neo, whose record of the hires prompt is a method of its own."""
+
+    @staticmethod
+    def get_hr_prompt(p: Any, index: int, **_: Any) -> str:
+        return p.all_hr_prompts[index]
+
+    @staticmethod
+    def get_hr_negative_prompt(p: Any, index: int, **_: Any) -> str:
+        return p.all_hr_negative_prompts[index]
+
+    def own_hires_record(self) -> None:
+        self.extra_generation_params["Hires prompt"] = self.get_hr_prompt
+        self.extra_generation_params["Hires negative prompt"] = self.get_hr_negative_prompt
+
 
 class Done:
     """The result of a job."""
@@ -87,6 +106,10 @@ class Done:
         self.extra_generation_params = p.extra_generation_params
         self.comments = "".join(f"{text}\n" for text in p.comments)
 
+    def js(self) -> str:
+        """The API's answer, as Forge Classic and A1111 before 1.9 write it. Raises TypeError where functions are left."""
+        return json.dumps({"extra_generation_params": self.extra_generation_params, "infotexts": self.infotexts})
+
     @property
     def texts(self) -> list[str]:
         return self.infotexts
@@ -94,6 +117,19 @@ class Done:
     @property
     def prompts(self) -> list[str]:
         return [text.split("\n")[0] for text in self.infotexts]
+
+
+class PlainTexts:
+    """A WebUI that calls no functions in a picture's text and writes its answer as plain JSON: A1111 before 1.9."""
+
+    def infotext(self, p: Any, index: int, all_prompts: list[str]) -> str:
+        fields = {
+            "Steps": p.steps,
+            "Seed": p.all_seeds[index + p.iteration * p.batch_size],
+            **p.extra_generation_params,
+        }
+        said = ", ".join(f"{key}: {json.dumps(value) if ',' in str(value) else value}" for key, value in fields.items())
+        return f"{all_prompts[index]}\n{said}"
 
 
 class Double:
@@ -104,6 +140,7 @@ class Double:
         self.rendered: list[dict[str, Any]] = []
         self.batches: list[list[dict[str, Any]]] = []
         self.loads: list[str] = []
+        self.unloads = 0
         self.fail: tuple[int, str] = (-1, "")
         self.arguments: tuple[Any, ...] = ()
         self.opts = Options(recording["options"])
@@ -113,7 +150,7 @@ class Double:
                                        model_name=name, shorthash=None, filename=str(folder / f"{name}.safetensors"))
                  for name in CHECKPOINTS]  # fmt: skip
         self.infos = {alias: one for one in infos for alias in (one.name, one.title, one.name_for_extra)}
-        self.model_data = types.SimpleNamespace(sd_model=None, forge_loading_parameters={})
+        self.model_data = types.SimpleNamespace(sd_model=None, forge_loading_parameters={}, forge_hash="")
         self.is_forge = recording["names"]["modules.sd_models:forge_model_reload"] is not None
         self.flags = types.SimpleNamespace(lora_dir=str(folder), skip_load_model_at_start=False)
         self.hooks = [call["hook"] for call in recording["hooks"]["txt2img"]]
@@ -131,7 +168,8 @@ class Double:
         self.fail = (number + len(self.rendered) if number >= 0 else -1, how)
 
     def job(self, **fields: Any) -> Any:
-        return Job(self, "img2img" if "init_images" in fields else "txt2img", **fields)
+        kind = NeoJob if self.recording["names"].get("modules_forge.presets:is_video") else Job
+        return kind(self, "img2img" if "init_images" in fields else "txt2img", **fields)
 
     def make(self, arguments: tuple[Any, ...] = (), **fields: Any) -> Done:
         self.arguments = arguments
@@ -146,6 +184,7 @@ class Double:
             "before_process": lambda: door.before_process(p, self.arguments),
             "process": lambda: door.process(p),
             "before_process_batch": lambda: door.before_process_batch(p),
+            "postprocess_image": lambda: door.postprocess_image(p),
             "postprocess": lambda: door.postprocess(p, done),
         }
         if hook in ways:
@@ -161,8 +200,9 @@ class Double:
         self.call("before_process", p)
         stored = {name: self.opts.data[name] for name in p.override_settings.keys() if name in self.opts.data}  # noqa: SIM118 - as there
         try:
-            self.opts.data.update(p.override_settings)
-            self.load()
+            self.set_config(p.override_settings)
+            if not (self.is_forge and getattr(p, "txt2img_upscale", False)):
+                self.load()
             p.all_prompts = p.prompt if isinstance(p.prompt, list) else p.batch_size * p.n_iter * [p.prompt]
             p.all_negative_prompts = len(p.all_prompts) * [p.negative_prompt]
             numbers = range(len(p.all_prompts))
@@ -180,7 +220,7 @@ class Double:
             self.call("postprocess", p, done)
             return done
         finally:
-            self.opts.data.update(stored)
+            self.set_config(stored)
 
     def loop(self, p: Any) -> tuple[list[Any], list[str]]:
         images: list[Any] = []
@@ -196,6 +236,8 @@ class Double:
                 p.all_seeds[part],
             )
             self.call("before_process_batch", p)
+            if getattr(p, "enable_hr", False):
+                p.own_hires_record()
             batch: list[dict[str, Any]] = []
             self.batches.append(batch)
             for index in range(len(p.prompts)):
@@ -208,6 +250,8 @@ class Double:
                 self.rendered.append(shot)
                 colour = hashlib.sha256(json.dumps(shot, sort_keys=True, default=str).encode()).digest()[:3]
                 images.append(Image.new("RGB", (8, 8), tuple(colour)))
+                p.batch_index = index
+                self.call("postprocess_image", p)
                 texts.append(self.infotext(p, index, p.prompts))
         return images, texts
 
@@ -224,13 +268,22 @@ class Double:
             "networks": networks(p.prompts[0]),  # the host reads the first prompt of a batch
             "checkpoint": self.model_data.sd_model.sd_checkpoint_info.name,
             "vae": self.opts.data.get("forge_additional_modules" if self.is_forge else "sd_vae"),
-            "clip_skip": self.opts.data.get("CLIP_stop_at_last_layers", 1),
+            "clip_skip": self.options["CLIP_stop_at_last_layers"],
         }
 
     def infotext(self, p: Any, index: int, all_prompts: list[str]) -> str:
         """The text of a picture; a callable gets the place in the batch, as recorded from the WebUIs' source."""
         fields = {"Steps": p.steps, "CFG scale": p.cfg_scale, "Seed": p.all_seeds[index if all_prompts is p.all_prompts else index + p.iteration * p.batch_size],
                   "Size": f"{p.width}x{p.height}", **p.extra_generation_params}  # fmt: skip
+        skip = self.opts.data.get("CLIP_stop_at_last_layers", self.opts.data_labels["CLIP_stop_at_last_layers"].default)
+        fields |= {"Sampler": p.sampler_name, "Schedule type": p.scheduler, "Model": self.model_data.sd_model.sd_checkpoint_info.name_for_extra}  # fmt: skip
+        if skip > 1 or self.recording["version"] == "neo":
+            fields["Clip skip"] = skip
+        if getattr(p, "enable_hr", False):
+            fields |= {"Hires upscale": p.hr_scale, "Denoising strength": p.denoising_strength}
+        if self.is_forge:
+            modules = self.opts.data.get("forge_additional_modules") or []
+            fields |= {f"Module {at}": Path(one).name.removesuffix(".pt") for at, one in enumerate(modules, 1)}
         said = []
         for key, value in fields.items():
             if callable(value):
@@ -240,13 +293,52 @@ class Double:
                 said.append(
                     f"{key}: {json.dumps(text, ensure_ascii=False) if any(c in text for c in ',:' + chr(10)) else text}"
                 )
-        return f"{all_prompts[index]}\n{', '.join(said)}"
+        place = index if all_prompts is p.all_prompts else index + p.iteration * p.batch_size
+        negative = f"\nNegative prompt: {p.all_negative_prompts[place]}" if p.all_negative_prompts[place] else ""
+        return f"{all_prompts[index]}{negative}\n{', '.join(said)}"
+
+    def set_config(self, wanted: dict[str, Any], **_: Any) -> None:
+        """Set options. Forge then chooses what to load, and orders the model that is there out of the card's memory."""
+        changed = {name for name, value in wanted.items() if self.opts.data.get(name) != value}
+        self.opts.data.update(wanted)
+        if self.is_forge and changed & {"sd_model_checkpoint", "forge_additional_modules"}:
+            self.choose()
+
+    def choose(self) -> None:
+        info = self.infos[self.opts.data["sd_model_checkpoint"]]
+        modules = list(self.opts.data.get("forge_additional_modules") or [])
+        self.model_data.forge_loading_parameters = {"checkpoint_info": info, "additional_modules": modules}
+        sys.modules["modules.processing"].need_global_unload = True  # type: ignore[attr-defined]
 
     def load(self) -> None:
+        if self.is_forge:
+            self.load_forge()
+            return
         wanted = self.infos[self.opts.data["sd_model_checkpoint"]]
         if getattr(self.model_data.sd_model, "sd_checkpoint_info", None) is not wanted:
             self.loads.append(wanted.name)
             self.model_data.sd_model = types.SimpleNamespace(sd_checkpoint_info=wanted)
+
+    def load_forge(self) -> None:
+        """Load what was chosen; what is in memory already is moved out of the card's memory where that was ordered."""
+        processing: Any = sys.modules["modules.processing"]
+        if not self.model_data.forge_loading_parameters:
+            self.choose()
+        chosen = self.model_data.forge_loading_parameters
+        if str(chosen) != self.model_data.forge_hash:
+            self.loads.append(chosen["checkpoint_info"].name)
+            self.model_data.sd_model = types.SimpleNamespace(sd_checkpoint_info=chosen["checkpoint_info"])
+            self.model_data.forge_hash = str(chosen)
+        elif processing.need_global_unload:
+            self.unloads += 1
+        processing.need_global_unload = False
+
+    def look_for_loras(self) -> None:
+        """The WebUI's own refresh: every LoRA file of the folder by name."""
+        known = sys.modules["networks"].available_networks
+        known.update({
+            file.stem: types.SimpleNamespace(filename=str(file), alias=file.stem) for file in self.folder.glob("*.lora")
+        })  # fmt: skip
 
     # The names that the adapters look for --------------------------------------------------------------------------------
 
@@ -257,6 +349,10 @@ class Double:
             apply_styles_to_prompt=lambda text, names: ", ".join([text, *(f"{name} {{a|b}}" for name in names)]),
             apply_negative_styles_to_prompt=lambda text, names: text,
         )
+        jobs = {
+            f"StableDiffusionProcessing{kind}": type(kind, (), dict.fromkeys(self.recording["jobs"][kind.lower()]))
+            for kind in ("Txt2Img", "Img2Img")
+        }
         monitor = types.SimpleNamespace(cuda_mem_get_info=lambda: (1_100_000_000, 8_000_000_000))
         main: dict[str, Any] = {
             "modules.shared": {"opts": self.opts, "state": self.state, "prompt_styles": styles, "sd_upscalers": [], "gr": None,
@@ -264,7 +360,7 @@ class Double:
                                "latent_upscale_modes": dict.fromkeys(self.recording["latent_upscale_modes"]),
                                "OptionInfo": types.SimpleNamespace},
             "modules.processing": {"process_images": self.process_images, "get_fixed_seed": lambda seed: 1234 if seed in (-1, None) else seed,
-                                   "StableDiffusionProcessingTxt2Img": None, "StableDiffusionProcessingImg2Img": None},
+                                   "create_infotext": self.infotext, **jobs},
             "modules.sd_models": {"checkpoints_list": {one.title: one for one in self.infos.values()},
                                   "checkpoint_aliases": self.infos, "model_data": self.model_data},
             "modules.sd_vae": {"vae_dict": {"kl.vae.pt": "/v/kl.vae.pt"}},
@@ -276,10 +372,13 @@ class Double:
             "modules.launch_utils": {"git_tag": lambda: self.recording["version"]},
             "modules.call_queue": {"queue_lock": threading.Lock()},
             "modules.devices": {"device": types.SimpleNamespace(type="cpu", index=None)},
-            "networks": {"available_networks": {}},
+            "networks": {"available_networks": {}, "list_available_networks": self.look_for_loras},
         }  # fmt: skip
         if self.is_forge:
             main["modules.sd_models"]["forge_model_reload"] = self.load
+            main["modules.processing"]["need_global_unload"] = False
+            main["modules.sysinfo"] = {"set_config": self.set_config}
+            main["modules_forge.forge_version"] = {"version": self.recording["version"]}
             main["modules_forge.main_entry"] = {
                 "module_list": {"kl.vae.pt": "/v/kl.vae.pt"},
                 "refresh_models": lambda: None,
@@ -290,10 +389,24 @@ class Double:
         return main
 
 
+class OldDouble(PlainTexts, Double):
+    """A1111 before 1.9."""
+
+
 @pytest.fixture(params=sorted(RECORDINGS))
 def webui(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Double]:
     """A double of each recorded WebUI, found as ours is found in the real one."""
-    double = Double(RECORDINGS[request.param], tmp_path)
+    yield from placed(Double(RECORDINGS[request.param], tmp_path), monkeypatch)
+
+
+@pytest.fixture
+def old_webui(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Double]:
+    """A double of A1111 before 1.9."""
+    yield from placed(OldDouble(RECORDINGS["a1111"], tmp_path), monkeypatch)
+
+
+def placed(double: Double, monkeypatch: pytest.MonkeyPatch) -> Iterator[Double]:
+    """The double in the place of a WebUI's modules."""
     for package in ("modules", "modules_forge"):
         if package == "modules" or double.is_forge:
             monkeypatch.setitem(sys.modules, package, types.ModuleType(package))

@@ -216,8 +216,9 @@ def test_a_switched_on_hires_pass_has_all_it_needs(webui: Double) -> None:
 
 def test_what_is_not_saved_is_put_back_too(webui: Double) -> None:
     assert "CLIP_stop_at_last_layers" not in webui.opts.data
+    before = webui.options["CLIP_stop_at_last_layers"]
     webui.make(prompt="a cat <clip_skip:5>")
-    assert webui.rendered[0]["clip_skip"] == 5 and webui.options["CLIP_stop_at_last_layers"] == 1
+    assert webui.rendered[0]["clip_skip"] == 5 and webui.options["CLIP_stop_at_last_layers"] == before
 
 
 def test_nothing_is_loaded_back_before_it_is_needed(webui: Double) -> None:
@@ -260,10 +261,10 @@ def test_upscaling_a_picture_of_the_gallery_takes_its_prompt(webui: Double) -> N
 
 def test_pasting_gives_what_the_setting_says(webui: Double) -> None:
     read = {"Prompt": "a red cat", "Prompt template": "a {red|blue} cat", "Negative prompt": "x"}
-    door.pasted(read)
+    door.pasted("", read)
     assert read["Prompt"] == "a red cat"
     webui.opts.data["lora_loop_paste"] = "template"
-    door.pasted(read)
+    door.pasted("", read)
     assert (read["Prompt"], read["Negative prompt"]) == ("a {red|blue} cat", "x")
 
 

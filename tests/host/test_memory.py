@@ -74,12 +74,16 @@ def test_forge_drops_its_engine_on_its_main_thread(monkeypatch: pytest.MonkeyPat
     models.forge_model_reload, models.FakeInitialModel = (lambda: None), Model
     models.model_data = SimpleNamespace(sd_model=SimpleNamespace(forge_objects=1), forge_hash="x")
     forge(monkeypatch, webui, "backend.memory_management")
+    shared: Any = ModuleType("modules.shared")
+    shared.sd_model = models.model_data.sd_model
+    monkeypatch.setitem(sys.modules, "modules.shared", shared)
     main: Any = ModuleType("modules_forge.main_thread")
     main.run_and_wait_result = lambda work: webui.append("main thread") or work()
     monkeypatch.setitem(sys.modules, "modules_forge", ModuleType("modules_forge"))
     monkeypatch.setitem(sys.modules, "modules_forge.main_thread", main)
     assert (memory.kind(), memory.free()) == ("Forge", "")
     assert webui == ["main thread", "unload", "empty"]
+    assert shared.sd_model is models.model_data.sd_model, "Neo's own unloading lets go of both, and so of the memory"
     assert models.model_data.forge_hash == "" and isinstance(models.model_data.sd_model, Model) and memory.is_free()
     main.run_and_wait_result = lambda _work: None
     assert "no answer" in memory.free()

@@ -1,4 +1,4 @@
-"""What the adapters ask of a WebUI is there in those that were recorded, and the recordings are of both kinds."""
+"""What the adapters ask of a WebUI is there in those that were recorded, and the recordings are of all kinds."""
 
 from __future__ import annotations
 
@@ -13,21 +13,38 @@ from tests.host.double import RECORDINGS
 
 HOST = Path(__file__).parents[2] / "lib_lora_train" / "host"
 WATCHED = json.loads((Path(__file__).parent / "watched.json").read_text("utf-8"))
-ONLY_FORGE = ("modules_forge.main_entry", "modules_forge.main_thread", "forge_model_reload", "forge_loading_parameters")
+FORGE = (
+    "modules_forge.main_entry:module_list",
+    "modules_forge.main_entry:refresh_models",
+    "modules_forge.main_thread:run_and_wait_result",
+    "modules.sd_models:forge_model_reload",
+    "modules.sd_models:model_data.forge_loading_parameters",
+    "modules.processing:need_global_unload",
+    "modules.sysinfo:set_config",
+)
+NEO = (
+    "modules.processing:StableDiffusionProcessingTxt2Img.get_hr_prompt",
+    "modules_forge.presets:is_video",
+    "modules_forge.forge_version:release",
+)
+ABSENT = {
+    "a1111": {*FORGE, *NEO},
+    "forge": {*NEO},
+    "neo": {"modules.sd_hijack:model_hijack", "modules.sd_models_config:"},
+}
+"""What not every WebUI has: the adapters ask for these by feature."""
 FORGE_FIELDS = ("distilled_cfg_scale", "hr_cfg", "hr_distilled_cfg")
 
 
-def test_both_kinds_are_recorded() -> None:
-    assert set(RECORDINGS) == {"a1111", "forge"}
+def test_all_kinds_are_recorded() -> None:
+    assert set(RECORDINGS) == set(ABSENT)
 
 
 @pytest.mark.parametrize("kind", sorted(RECORDINGS))
 def test_every_name_is_there(kind: str) -> None:
     names = RECORDINGS[kind]["names"]
     assert set(names) == {f"{module}:{path}" for module, path in WATCHED["names"]}
-    absent = {name for name, found in names.items() if found is None}
-    expected = {name for name in names if any(word in name for word in ONLY_FORGE)} if kind == "a1111" else set()
-    assert absent == expected
+    assert {name for name, found in names.items() if found is None} == ABSENT[kind]
 
 
 def test_every_module_that_the_adapters_name_is_watched() -> None:
@@ -45,7 +62,7 @@ def test_every_keyword_has_its_field(kind: str) -> None:
     recording = RECORDINGS[kind]
     fields = set().union(*recording["jobs"].values()) | {"inpainting_mask_weight"}
     absent = {row.target for row in KEYWORDS if row.recipe == "attribute" and row.target not in fields}
-    assert absent == (set() if kind == "forge" else set(FORGE_FIELDS))
+    assert absent == (set(FORGE_FIELDS) if kind == "a1111" else set())
     for row in KEYWORDS:
         if row.recipe in ("option", "both"):
             assert row.target in recording["options"]

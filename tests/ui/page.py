@@ -78,6 +78,8 @@ class Standing:
     def options(self) -> dict[str, OptionSpec]:
         return {}
 
+    size_step = 8
+
     def foreign_tags(self) -> frozenset[str]:
         return frozenset()
 

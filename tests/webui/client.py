@@ -16,6 +16,8 @@ from PIL import Image, ImageDraw
 
 OURS = re.compile(r', (?:Prompt template|Negative template|Hires template|Prompt choices): ("(?:\\.|[^\\"])*"|[^,]*)')
 SCRIPT = "LoRA Loop prompts"
+SMALL = 1_000_000_000
+"""Bytes of a checkpoint that tests may load; larger ones are left alone."""
 BASE: dict[str, Any] = {
     "prompt": "",
     "steps": 2,
@@ -29,7 +31,6 @@ BASE: dict[str, Any] = {
 HIRES: dict[str, Any] = {
     "enable_hr": True,
     "hr_scale": 1.5,
-    "hr_upscaler": "Latent",
     "denoising_strength": 0.7,
     "hr_second_pass_steps": 2,
 }
@@ -106,7 +107,10 @@ class WebUI:
 
     def __init__(self, address: str) -> None:
         self.address = address.rstrip("/")
-        self.is_forge = "forge_additional_modules" in self.options()
+        options = self.options()
+        self.is_forge = "forge_additional_modules" in options
+        self.size_step = int(options.get("res_step", 8))
+        self.drops_when_pasting = "disable_modules_auto_swap" in options
 
     def call(self, path: str, body: Any = None) -> Any:
         data = None if body is None else json.dumps(body).encode()
@@ -122,12 +126,29 @@ class WebUI:
         return self.call("/sdapi/v1/options")
 
     def small_checkpoints(self) -> list[str]:
+        """The checkpoints that are quick to load, the loaded one first (Neo lists them in no order)."""
         models = self.call("/sdapi/v1/sd-models")
-        return [
+        names = [
             model["model_name"]
             for model in models
-            if Path(model["filename"]).is_file() and Path(model["filename"]).stat().st_size < 500_000_000
+            if Path(model["filename"]).is_file() and Path(model["filename"]).stat().st_size < SMALL
         ]
+        loaded = Path(str(self.options()["sd_model_checkpoint"]).split(" [")[0]).stem
+        return sorted(names, key=lambda name: (name != loaded, name))
+
+    def base(self) -> Path:
+        """The file of the chosen checkpoint."""
+        names = {model["model_name"]: model["filename"] for model in self.call("/sdapi/v1/sd-models")}
+        return Path(names[self.small_checkpoints()[0]])
+
+    def upscaler(self) -> str:
+        """What enlarges latents where this WebUI can, else an upscaler that enlarges pictures."""
+        latent = [one["name"] for one in self.call("/sdapi/v1/latent-upscale-modes")]
+        return "Latent" if "Latent" in latent else "None"
+
+    def size(self, pixels: int) -> int:
+        """A size in the steps of this WebUI."""
+        return (pixels + self.size_step // 2) // self.size_step * self.size_step
 
     def samplers(self) -> set[str]:
         return {sampler["name"] for sampler in self.call("/sdapi/v1/samplers")}
@@ -146,7 +167,7 @@ class WebUI:
         request = fields.pop("request", None)
         body = {**BASE, **fields}
         if mode == "hires":
-            body = {**BASE, **HIRES, **fields}
+            body = {**BASE, **HIRES, "hr_upscaler": self.upscaler(), **fields}
             if self.is_forge:
                 body.setdefault("hr_additional_modules", ["Use same choices"])
                 body.setdefault("hr_cfg", 5)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 import socket
 import statistics
@@ -21,6 +22,9 @@ from tests.webui.train_tab import PROMPT
 ROUNDS = 200
 WAIT = 120_000
 SETTLE = 15_000
+PRESETS = 8_000
+"""Forge's and Neo's presets set fields some seconds after the page is there."""
+AGAIN = "#lora_loop_txt2img_again"
 READY = "document.querySelector('#txt2img_prompt textarea') && window.loraLoop && loraLoop.boxes.length >= 4"
 WATCH = """() => {
   window.rounds = [];
@@ -113,6 +117,36 @@ def test_generate_forever_with_a_growing_template(webui: WebUI, page: Any, other
     settled = [used for at, used in memory.items() if at >= ROUNDS // 4]
     assert statistics.mean(settled[-5:]) - statistics.mean(settled[:5]) < 100, f"{memory}: is TCMalloc in use?"
     assert webui.options()["sd_model_checkpoint"] == before
+
+
+@pytest.mark.parametrize("tags", ["<checkpoint:{other}> <clip_skip:3>", "<checkpoint:{other}> <cfg:7> {flux|flux}"])
+def test_a6_the_same_picture_again_from_a_pasted_text(
+    webui: WebUI, page: Any, other_checkpoint: str, tags: str
+) -> None:
+    """The WebUI's own paste button, then ours: bit for bit, whatever the WebUI leaves out and the page says."""
+    made = webui.make(prompt=f"a {{red|blue}} cat {tags.replace('{other}', other_checkpoint)}", width=64, height=64)
+    page.wait_for_timeout(PRESETS)
+    page.fill(PROMPT, made.texts[0])
+    page.click("#txt2img_tools #paste, #paste")
+    page.wait_for_selector(f"{AGAIN} button")
+    said = page.inner_text(AGAIN)
+    if webui.options().get("disable_weights_auto_swap"):
+        assert f"checkpoint {other_checkpoint}" in said
+    if webui.drops_when_pasting:
+        assert "clip_skip" not in tags or "clip skip 3" in said
+    if "<cfg:7>" in tags:
+        assert float(page.input_value("#txt2img_cfg_scale input[type=number]")) == 7, "Neo takes flux for a Flux model"
+    for name, value in (("steps", "9"), ("seed", "-1"), ("cfg_scale", "2"), ("batch_count", "2")):
+        page.fill(f"#txt2img_{name} input[type=number]", value)
+        page.press(f"#txt2img_{name} input[type=number]", "Tab")
+    page.click(f"{AGAIN} button")
+    assert f"<checkpoint:{other_checkpoint}" in page.input_value(PROMPT)
+    page.click("#txt2img_generate")
+    page.wait_for_function("document.querySelector('#html_info_txt2img').innerText.includes('Seed:')")
+    page.wait_for_function("!document.querySelector('#txt2img_interrupt').offsetParent")
+    shown = page.evaluate("[...document.querySelectorAll('#txt2img_gallery img')].map((one) => one.src)")
+    again = Image.open(io.BytesIO(page.request.get(shown[0]).body())).convert("RGB")
+    assert same(again, made.images[0].convert("RGB"))
 
 
 def read(path: Path) -> Image.Image:

@@ -10,12 +10,40 @@ import pytest
 
 from tests.checkpoint_files import FLUX, LORA, SDXL, write
 from tests.webui.client import Made, Refused, WebUI, picture, same
+from tests.webui.lora_file import write_lora
+from tests.webui.train_tab import folders
 
 MIXED = "a {red|blue|green} cat <steps:{2|3}> <size:{64x64|96x64}>"
 
 
 def choices_of(made: Made) -> list[str]:
     return [re.search(r"a (\w+) cat", prompt)[1] for prompt in made.prompts]  # type: ignore[index]
+
+
+def test_f5_a_lora_that_was_copied_after_the_start_is_there(webui: WebUI, new_lora: Path) -> None:
+    made = webui.make(prompt=f"a {{cat|cat}} <lora:{new_lora.stem}:1>")
+    assert "there is no LoRA" not in str(made.info)
+    assert f"{new_lora.stem}: " in made.texts[0], "it was used"
+
+
+def test_neo_3_a_lora_that_was_trained_again_is_drawn_with_its_new_weights(webui: WebUI, new_lora: Path) -> None:
+    """In plain jobs too: the same prompt as last time, another file behind its name."""
+    prompt = f"a cat <lora:{new_lora.stem}:3>"
+    old = webui.make(prompt=prompt).images[0]
+    assert same(old, webui.make(prompt=prompt).images[0])
+    write_lora(new_lora, webui.base(), seed=2)
+    new = webui.make(prompt=prompt).images[0]
+    assert not same(old, new)
+    webui.make(prompt="a cat")
+    assert same(new, webui.make(prompt=prompt).images[0]), "as after a picture without it"
+    template = f"a {{cat|cat}} <lora:{new_lora.stem}:3>"
+    write_lora(new_lora, webui.base(), seed=1)
+    assert same(old, webui.make(prompt=template).images[0])
+
+
+def test_f1_the_answer_of_a_templated_job_can_be_written(webui: WebUI) -> None:
+    made = webui.make(prompt="a {red|blue|3::green} cat", n_iter=2)
+    assert len(made.images) == 2 and all("Prompt choices" in text for text in made.texts)
 
 
 @pytest.mark.parametrize("mode", ["txt2img", "hires", "img2img"])
@@ -131,6 +159,16 @@ def test_refused_before_the_first_image(webui: WebUI, prompt: str, said: str) ->
 
 
 @pytest.fixture
+def new_lora(webui: WebUI) -> Iterator[Path]:
+    """A LoRA that is put into the WebUI's folder while it runs, and gone afterwards."""
+    file = folders(webui)[1] / "lora-loop-test-fresh-000009.safetensors"
+    write_lora(file, webui.base(), seed=1)
+    yield file
+    file.unlink()
+    webui.call("/sdapi/v1/refresh-loras", {})
+
+
+@pytest.fixture
 def strange_checkpoints(webui: WebUI) -> Iterator[str]:
     """Files of other kinds beside the WebUI's own checkpoints, each named with what is yielded and its kind."""
     folder = Path(webui.call("/sdapi/v1/sd-models")[0]["filename"]).parent
@@ -160,6 +198,8 @@ def test_k6_files_of_another_kind(webui: WebUI, strange_checkpoints: str, tags: 
     """Refused at the job's start in one sentence, also when only some of its images would meet the file."""
     if "flux" in tags and webui.is_forge:
         pytest.skip("Forge loads Flux models.")
+    if "Latent" in tags and webui.upscaler() != "Latent":
+        pytest.skip("This WebUI has no upscaler of latents.")
     before = webui.options()["sd_model_checkpoint"]
     with pytest.raises(Refused, match=said) as refused:
         webui.make(prompt=f"a cat {{|{tags.format(strange_checkpoints)}}}", request={"mode": "combinatorial"})

@@ -98,6 +98,11 @@ def compare(keyword: Made, direct: Made, unchanged: Made | None) -> None:
 def test_keyword(webui: WebUI, tag: str, fields: dict[str, Any], mode: str, more: dict[str, Any]) -> None:
     if any(name in tag for name in ONLY_FORGE) and not webui.is_forge:
         pytest.skip("Only Forge has this.")
+    options = webui.options()
+    lacking = [name for name in fields.get("override_settings", {}) if name not in options]
+    if lacking or ("Latent" in tag and webui.upscaler() != "Latent"):
+        pytest.skip(f"This WebUI has no {' or '.join(lacking) or 'upscaler of latents'}.")
+    fields = {name: webui.size(value) if name in ("width", "height") else value for name, value in fields.items()}
     base = {"prompt": "a cat", **more}
     keyword = webui.make(mode, **{**base, "prompt": f"{base['prompt']} {tag}"})
     direct = webui.make(mode, **{**base, **fields})
@@ -137,8 +142,15 @@ def test_refiner(webui: WebUI, other_checkpoint: str, mode: str) -> None:
 
 
 def test_enable_hr(webui: WebUI) -> None:
-    keyword = webui.make(prompt="a cat <hires:on><hr_scale:1.5><hr_upscaler:Latent><denoising:0.7><hr_steps:2>")
+    keyword = webui.make(
+        prompt="a cat <hires:on><hr_scale:1.5><hr_upscaler:" + webui.upscaler() + "><denoising:0.7><hr_steps:2>"
+    )
     compare(keyword, webui.make("hires", prompt="a cat"), None)
+
+
+def test_neo_6_hires_by_keyword_alone(webui: WebUI) -> None:
+    """No upscaler is named: the WebUI's own default enlarges."""
+    assert len(webui.make(prompt="a cat <hires:on><hr_scale:1.5><hr_steps:2>").images) == 1
 
 
 def test_batch_count_and_size(webui: WebUI) -> None:

@@ -18,7 +18,7 @@ from lib_lora_train.jobs import process
 from lib_lora_train.train.job import Job
 from tests.webui.client import WebUI, same
 from tests.webui.test_browser import page
-from tests.webui.train_tab import PART, PRESET, PROMPT, TRAINED, Tab, photos, steps_done, trainer_of, weights
+from tests.webui.train_tab import PART, PRESET, PROMPT, TRAINED, Tab, names_in, photos, steps_done, trainer_of, weights
 
 __all__ = ["page"]
 TXT2IMG = "#tabs button:has-text('txt2img')"  # the first; Forge writes it with a capital
@@ -27,21 +27,17 @@ FIELDS = {"width": 64, "height": 64, "steps": 2, "seed": 7, "cfg_scale": 5}
 
 @pytest.fixture
 def tab(webui: WebUI, page: Any) -> Iterator[Tab]:
-    """The Train tab; what a test trained is gone afterwards."""
+    """The Train tab; what a test trained is gone afterwards, and what others made meanwhile is not."""
     opened = Tab.open(webui, page)
-    before = {*_names(opened.home / "jobs"), *_names(opened.home / "photos"), *_names(opened.loras)}
     yield opened
-    for job in set(_names(opened.home / "jobs")) - before:
-        process.kill(Job(job))
-    for folder in (opened.home / "jobs", opened.home / "photos", opened.loras):
-        for one in set(_names(folder)) - before:
-            shutil.rmtree(one) if one.is_dir() else one.unlink()
+    made = opened.made()
+    for job in made:
+        if (job / "job.json").is_file():
+            process.kill(Job(job))
+    for one in made:
+        shutil.rmtree(one) if one.is_dir() else one.unlink()
     for one in (opened.home / "presets").glob(f"{PRESET}-*.toml"):
         one.unlink()
-
-
-def _names(folder: Path) -> list[Path]:
-    return list(folder.iterdir()) if folder.is_dir() else []
 
 
 @pytest.fixture
@@ -123,7 +119,7 @@ def test_j8_three_in_the_queue_and_one_fails(tab: Tab, base: str, tmp_path: Path
         tab.check(steps)
         jobs.append(tab.start(f"row{number}"))
         if number == 1:
-            folder = max(_names(tab.home / "photos"), key=lambda one: one.stat().st_mtime_ns)
+            folder = max(names_in(tab.home / "photos"), key=lambda one: one.stat().st_mtime_ns)
             shutil.rmtree(folder)
     other = tab.another()
     for one in (tab, other):

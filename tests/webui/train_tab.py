@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import json
 import os
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,8 @@ class Tab:
     page: Any
     home: Path
     loras: Path
+    names: set[str] = field(default_factory=lambda: set[str]())
+    photos: set[Path] = field(default_factory=lambda: set[Path]())
 
     @classmethod
     def open(cls, webui: WebUI, page: Any) -> Tab:
@@ -93,6 +96,7 @@ class Tab:
         self.fill("trigger", "ohwx")
         self.fill("class_word", "cat")
         self.fill("name", name)
+        self.names.add(name)
         files = sorted(photos.iterdir())
         pictures = sum(file.suffix != ".txt" for file in files)
         taken = f"document.querySelector('{PART.format('taken')}')"
@@ -103,6 +107,16 @@ class Tab:
         self.wait(
             f"{taken}.dataset.before !== {taken}.innerHTML && {taken}.innerText.startsWith('{pictures} photos are in ')"
         )
+
+        told = self.page.inner_text(PART.format("taken"))
+        self.photos.add(self.home / "photos" / Path(told.partition(" photos are in ")[2].strip().rstrip(".")).name)
+
+    def made(self) -> list[Path]:
+        """What lies on the disk of the runs that this tab was asked for: jobs, photos, LoRA files and their cards."""
+        own = "|".join(map(re.escape, self.names)) or "$."
+        jobs = [one for one in names_in(self.home / "jobs") if re.fullmatch(rf"[\d-]+-(?:{own})(?:-\d+)?", one.name)]
+        files = [one for one in names_in(self.loras) if re.fullmatch(rf"(?:{own})(?:-\d{{6}}|-step\d+)?\..+", one.name)]
+        return [*jobs, *(one for one in self.photos if one.is_dir()), *files]
 
     def check(self, steps: int) -> None:
         """Press Check; the page says how long the run will be."""
@@ -152,6 +166,10 @@ class Tab:
     def job(self, name: str) -> Path:
         [found] = [one for one in (self.home / "jobs").iterdir() if one.name.endswith(f"-{name}")]
         return found
+
+
+def names_in(folder: Path) -> list[Path]:
+    return list(folder.iterdir()) if folder.is_dir() else []
 
 
 def folders(webui: WebUI) -> tuple[Path, Path]:

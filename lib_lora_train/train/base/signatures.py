@@ -11,12 +11,27 @@ VAE_PREFIX = "first_stage_model."
 TEXT_PREFIXES = ("cond_stage_model.transformer.text_model.", "cond_stage_model.transformer.")
 
 _CHOOSE = "choose an SD 1.x checkpoint"
+_LATER = {
+    "chroma": "a Chroma model",
+    "flux2": "a FLUX.2 model",
+    "lumina": "a Lumina 2 model",
+    "zimage": "a Z-Image model",
+    "qwen": "a Qwen-Image model",
+    "wan": "a Wan model",
+    "anima": "an Anima model",
+    "ernie": "an ERNIE-Image model",
+    "krea": "a Krea 2 model",
+}
 REFUSALS = {
     "sd2": f"is an SD 2.x model, which is not supported yet by this version; {_CHOOSE}",
     "sdxl": f"is an SDXL model, which is not supported yet by this version; {_CHOOSE}",
     "sdxl_refiner": "is SDXL's refiner, which only polishes pictures and is not trained on; choose the base model",
     "sd3": f"is an SD 3 model, which is not supported by this version; {_CHOOSE}",
     "flux": f"is a Flux model, which is not supported by this version; {_CHOOSE}",
+    **{
+        family: f"is {words}, which Forge Neo can draw with and this trainer cannot train yet; {_CHOOSE}"
+        for family, words in _LATER.items()
+    },
     "svd": f"is a video model, which is not supported by this version; {_CHOOSE}",
     "lora": "is a LoRA, not a checkpoint; choose the checkpoint here, and the LoRA under 'start from' to go on from it",
     "controlnet": f"is a ControlNet, not a checkpoint; {_CHOOSE}",
@@ -73,6 +88,15 @@ def _is_embedding(shapes: Shapes) -> bool:
 _TESTS: tuple[tuple[str, Callable[[Shapes], bool]], ...] = (
     ("lora", _is_lora),
     ("controlnet", lambda shapes: _any(shapes, "control_model.", "input_hint_block.", "controlnet_")),
+    ("flux2", lambda shapes: _any(shapes, "double_stream_modulation_img.lin.")),
+    ("chroma", lambda shapes: _any(shapes, "distilled_guidance_layer.")),
+    ("zimage", lambda shapes: _any(shapes, "cap_pad_token")),
+    ("lumina", lambda shapes: _any(shapes, "cap_embedder.1.weight")),
+    ("anima", lambda shapes: _any(shapes, "llm_adapter.blocks.")),
+    ("krea", lambda shapes: _any(shapes, "txtfusion.projector.")),
+    ("wan", lambda shapes: _any(shapes, "head.modulation")),
+    ("ernie", lambda shapes: _any(shapes, "layers.0.mlp.linear_fc2.")),
+    ("qwen", lambda shapes: _any(shapes, "txt_norm.weight") and _any(shapes, "transformer_blocks.0.")),
     ("flux", lambda shapes: _any(shapes, "double_blocks.", "single_transformer_blocks.")),
     ("sd3", lambda shapes: _any(shapes, "joint_blocks.")),
     ("svd", lambda shapes: _any(shapes, ".time_stack.", ".temporal_transformer_blocks.")),
