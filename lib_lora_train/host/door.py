@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from lib_lora_train.host import drawing, infotext, parts, settings, turns
+from lib_lora_train.host import drawing, dynamic_prompts, infotext, other_extensions, parts, settings, turns
 from lib_lora_train.host.errors import HostError
 from lib_lora_train.host.finding import find
 from lib_lora_train.host.request import Request
-from lib_lora_train.host.shots import HIRES, HIRES_NEGATIVE, Shot
+from lib_lora_train.host.session import SESSION, Session
+from lib_lora_train.host.shots import HIRES, HIRES_NEGATIVE
 from lib_lora_train.host.webui import WebUI
 from lib_lora_train.prompt import NEGATIVE, POSITIVE
 from lib_lora_train.prompt.syntax import DEFAULT_SYNTAX, is_plain
 
 log = logging.getLogger("lora_loop")
 NOTES = "LoRA Loop notes"
-REWRITTEN = (
-    "Another extension has changed the prompts after LoRA Loop drew them; the pictures follow that extension. "
-    "Switch one of the two off."
-)
+OURS = "LoRA Loop: "
 
 
 class Refusal(dict[str, Any]):
@@ -43,16 +42,20 @@ def before_process(p: Any, arguments: Sequence[Any]) -> None:
     """Draw the whole job, and make it in parts where images need different settings."""
     mine = parts.own_of(p)
     if mine is not None and mine.part:
+        _guard(find(), p, mine)
         return
     if mine is not None:
         _undo(p, mine)
+    copied = isinstance(getattr(p, "lora_loop", None), parts.Own)
+    other_extensions.leave(p)
     p.lora_loop = mine = parts.Own(id(p))
     try:
         picture = parts.picture_number(p)
         _turn(p)
         request = Request.read(arguments)
         if request.enabled and not (_is_plain(p) and request.mode != "combinatorial" and not request.fixed_seed):
-            _prepare(find(), p, request, picture)
+            session = copy.deepcopy(SESSION) if copied else SESSION  # a copy of a running job may be made for its hooks only
+            _prepare(find(), p, request, picture, session)
     except Exception as error:
         _keep(p, mine, "override_settings", "n_iter")
         p.override_settings, p.n_iter = Refusal(error), 0
@@ -83,20 +86,32 @@ def _turn(p: Any) -> None:
 
 def _is_plain(p: Any) -> bool:
     """Whether nothing in the job's texts can be ours, so that even an unknown WebUI has nothing to lose."""
+    return not p.styles and all(is_plain(line, DEFAULT_SYNTAX) for line in _texts(p))
+
+
+def _texts(p: Any) -> list[str]:
+    """All texts of a job, as they were typed."""
     texts: list[Any] = [
         getattr(p, name, "") or "" for name in ("prompt", "negative_prompt", "hr_prompt", "hr_negative_prompt")
     ]
-    lines = [line for text in texts for line in (text if drawing.is_list(text) else [text])]
-    return not p.styles and all(is_plain(str(line), DEFAULT_SYNTAX) for line in lines)
+    return [str(line) for text in texts for line in (text if drawing.is_list(text) else [text])]
 
 
-def _prepare(host: WebUI, p: Any, request: Request, picture: int) -> None:
-    job = drawing.Drawing(host, p, request, drawing.expander(host), picture).job()
+def _prepare(host: WebUI, p: Any, request: Request, picture: int, session: Session) -> None:
+    beside = dynamic_prompts.active(p)
+    agreed, word = dynamic_prompts.agree(host, beside, request, _texts(p)) if beside else (request, "")
+    if agreed is None:
+        p.lora_loop.notes = [word]
+        _say(host, p, word)
+        return
+    request = agreed
+    job = drawing.Drawing(host, p, request, drawing.expander(host), picture, session).job()
     made = parts.planned(host, p, job.shots, job.batch_size)
-    notes = [note for note in (*job.notes, made.words() if job.touched else "") if note]
+    ours = job.touched or request.fixed_seed
+    notes = [note for note in (*job.notes, made.words() if job.touched else "", word if ours else "") if note]
     for note in notes:
         _say(host, p, note)
-    if not job.touched and not request.fixed_seed:
+    if not ours:
         p.lora_loop.notes = notes
         return
     finished = parts.own(host, p, job.shots, made.words())
@@ -108,32 +123,37 @@ def _prepare(host: WebUI, p: Any, request: Request, picture: int) -> None:
         finished.results = parts.make(host, p, job.shots, made)
         for note in finished.results.notes:
             host.say(p, note)
-        _keep(p, finished, "n_iter", "seed", "subseed", "do_not_save_grid", "override_settings", "init")
-        p.init = _nothing
+            if note.startswith(OURS):
+                finished.notes.append(note.removeprefix(OURS))
+        _keep(p, finished, "n_iter", "seed", "subseed", "do_not_save_grid", "override_settings")
         p.override_settings = dict(p.override_settings)
         host.keep_loaded(p)
     p.seed, p.subseed = job.shots[0].seed, job.shots[0].subseed
     p.lora_loop = finished
+    _guard(host, p, finished)
+
+
+def _guard(host: WebUI, p: Any, mine: parts.Own) -> None:
+    """Have the job's texts filled in, and kept from being drawn by somebody else as well."""
+
+    def say(text: str) -> None:
+        mine.notes.append(text)
+        _say(host, p, text)
+
+    other_extensions.stand_guard(host, p, mine, say)
 
 
 def process(p: Any) -> None:
-    """Fill the WebUI's lists: what each image is made of. A job whose parts are made makes nothing more."""
+    """Fill the WebUI's lists: what each image is made of, apart from its texts. A job whose parts are made makes nothing
+    more."""
     mine = parts.own_of(p)
     if mine is None:
         return
     if not mine.shots:
         _settle(p, p.all_seeds)
         return
-    shots = mine.shots
-    p.all_prompts = _all(shots, POSITIVE)
-    p.all_negative_prompts = _all(shots, NEGATIVE)
-    p.all_seeds = [shot.seed for shot in shots]
-    p.all_subseeds = [shot.subseed for shot in shots]
-    p.main_prompt, p.main_negative_prompt = p.all_prompts[0], p.all_negative_prompts[0]
-    if getattr(p, "enable_hr", False):
-        p.all_hr_prompts, p.all_hr_negative_prompts = _all(shots, HIRES), _all(shots, HIRES_NEGATIVE)
+    mine.guard.fill_seeds()
     if mine.results is not None:
-        p.n_iter = 0
         p.do_not_save_grid = True
     else:
         p.extra_generation_params = {**p.extra_generation_params, **mine.fields}
@@ -141,7 +161,7 @@ def process(p: Any) -> None:
 
 
 def before_process_batch(p: Any) -> None:
-    """Mend the WebUI's record of hires prompts, which is that of the first batch for all; notice rewritten lists."""
+    """Mend the WebUI's record of hires prompts, which is that of the first batch for all; watch what others do to it."""
     mine = parts.own_of(p)
     if mine is None or not mine.shots or mine.results is not None:
         return
@@ -153,13 +173,17 @@ def before_process_batch(p: Any) -> None:
             p.extra_generation_params[key] = infotext.by_image(
                 [shot.texts[role] if shot.texts[role] != shot.texts[base] else None for shot in mine.shots]
             )
-    _notice(p, mine)
+    mine.guard.each_batch()
 
 
 def postprocess(p: Any, processed: Any) -> None:
     """Hand over what the parts made, and leave the job as it was given to us."""
     mine = parts.own_of(p)
-    if mine is None or mine.part:
+    if mine is None:
+        return
+    if mine.guard is not None:
+        mine.guard.close()
+    if mine.part:
         return
     if mine.results is not None:
         p.do_not_save_grid = mine.before["do_not_save_grid"]
@@ -181,26 +205,9 @@ def _settle(p: Any, seeds: Sequence[int]) -> None:
         find().seed_everything(int(seeds[0]))
 
 
-def _notice(p: Any, mine: parts.Own) -> None:
-    number, size = p.iteration, p.batch_size
-    expected = mine.shots[number * size : (number + 1) * size]
-    texts = [shot.texts[POSITIVE] for shot in expected]
-    if not mine.told and (list(p.prompts) != texts or p.all_prompts != _all(mine.shots, POSITIVE)):
-        mine.told = True
-        _say(find(), p, REWRITTEN)
-
-
-def _all(shots: Iterable[Shot], role: str) -> list[str]:
-    return [shot.texts[role] for shot in shots]
-
-
 def _say(host: WebUI, p: Any, text: str) -> None:
     log.info(text)
-    host.say(p, f"LoRA Loop: {text}")
-
-
-def _nothing(*_: Any, **__: Any) -> None:
-    """In the place of `p.init` where nothing is to be made: no picture is read, no latent encoded."""
+    host.say(p, f"{OURS}{text}")
 
 
 _ABSENT = object()
@@ -214,6 +221,8 @@ def _keep(p: Any, mine: parts.Own, *names: str) -> None:
 
 def _undo(p: Any, mine: parts.Own) -> None:
     """Give the job back what `_keep` remembered."""
+    if mine.guard is not None:
+        mine.guard.close()
     for name, value in mine.before.items():
         if value is _ABSENT:
             p.__dict__.pop(name, None)
