@@ -86,23 +86,16 @@ def _turn(p: Any) -> None:
 
 def _is_plain(p: Any) -> bool:
     """Whether nothing in the job's texts can be ours, so that even an unknown WebUI has nothing to lose."""
-    return not p.styles and all(is_plain(line, DEFAULT_SYNTAX) for line in _texts(p))
-
-
-def _texts(p: Any) -> list[str]:
-    """All texts of a job, as they were typed."""
-    texts: list[Any] = [
-        getattr(p, name, "") or "" for name in ("prompt", "negative_prompt", "hr_prompt", "hr_negative_prompt")
-    ]
-    return [str(line) for text in texts for line in (text if drawing.is_list(text) else [text])]
+    return not p.styles and all(is_plain(line, DEFAULT_SYNTAX) for line in drawing.texts_of(p))
 
 
 def _prepare(host: WebUI, p: Any, request: Request, picture: int, session: Session) -> None:
     beside = dynamic_prompts.active(p)
-    agreed, word = dynamic_prompts.agree(host, beside, request, _texts(p)) if beside else (request, "")
+    agreed, word = dynamic_prompts.agree(host, beside, request, p) if beside else (request, "")
     if agreed is None:
-        p.lora_loop.notes = [word]
-        _say(host, p, word)
+        p.lora_loop.notes = [word] if word else []
+        for note in p.lora_loop.notes:
+            _say(host, p, note)
         return
     request = agreed
     job = drawing.Drawing(host, p, request, drawing.expander(host), picture, session).job()

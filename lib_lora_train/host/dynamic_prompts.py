@@ -5,16 +5,16 @@ Its script is known by its title and by what its `process` is given, in each of 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from lib_lora_train.host import always_on, settings
+from lib_lora_train.host import always_on, drawing, settings
 from lib_lora_train.host.errors import RequestError
 from lib_lora_train.host.request import Request
 from lib_lora_train.host.webui import WebUI
-from lib_lora_train.keywords.read import read
-from lib_lora_train.prompt.syntax import DEFAULT_SYNTAX
+from lib_lora_train.keywords.read import read, without_networks
+from lib_lora_train.prompt.syntax import DEFAULT_SYNTAX, is_plain
 
 TITLE = "dynamic prompts"
 ENABLED = "is_enabled"
@@ -32,6 +32,7 @@ MARKS: Mapping[str, str] = {
     "dp_parser_wildcard_wrap": DEFAULT_SYNTAX.wildcard,
 }
 """Its settings for the marks of a template, with the only values that LoRA Loop reads."""
+OTHER_MARKS = "Variant start, variant end or wildcard wrap of its settings"
 TAKEN = "LoRA Loop has drawn this job's prompts; Dynamic Prompts was switched off for it."
 STEPPED_BACK = (
     "Dynamic Prompts draws this job's prompts; LoRA Loop has stepped back, as Settings > LoRA Loop says. "
@@ -79,24 +80,26 @@ def active(p: Any) -> DynamicPrompts | None:
     return None
 
 
-def agree(host: WebUI, beside: DynamicPrompts, request: Request, texts: Iterable[str]) -> tuple[Request | None, str]:
+def agree(host: WebUI, beside: DynamicPrompts, request: Request, p: Any) -> tuple[Request | None, str]:
     """Who draws: our request with what is ticked in Dynamic Prompts' form, or None when that extension does; and the
-    sentence about it. Raises RequestError for a job that neither of the two can do.
+    sentence about it, "" where neither has anything to draw. Raises RequestError for a job that neither of the two can do.
     """
+    found = [read(text, host.foreign_tags()) for text in drawing.texts_of(p)]
+    ours = [tag.written for one in found for tag in one.tags]
+    anything = ours or p.styles or not all(is_plain(without_networks(one.text), DEFAULT_SYNTAX) for one in found)
     if host.option(settings.BESIDE.name, settings.BESIDE.default) == settings.STEP_BACK:
-        return None, STEPPED_BACK
+        return None, STEPPED_BACK if anything else ""
     alone = [label for name, label in ALONE.items() if beside.given.get(name)]
-    alone += ["another mark for choices or wildcards"] * any(host.option(name, mark) != mark for name, mark in MARKS.items())
+    alone += [OTHER_MARKS] * any(host.option(name, mark) != mark for name, mark in MARKS.items())
     if not alone:
         return _with_its_form(request, beside.given), TAKEN
     named = " and ".join(repr(label) for label in alone)
-    ours = [tag.written for text in texts for tag in read(text, host.foreign_tags()).tags]
     if ours:
         raise RequestError(
             f"LoRA Loop: Dynamic Prompts has {named} on, which LoRA Loop does not have, and the prompt has "
             f"{ours[0]}, which Dynamic Prompts does not know: take one of the two out."
         )
-    return None, LEFT.format(named)
+    return None, LEFT.format(named) if anything else ""
 
 
 def _with_its_form(request: Request, given: Mapping[str, Any]) -> Request:

@@ -23,6 +23,7 @@ from lib_lora_train.host.errors import HostError
 from lib_lora_train.host.parts import Own
 from lib_lora_train.host.shots import HIRES, HIRES_NEGATIVE, Shot
 from lib_lora_train.host.webui import WebUI
+from lib_lora_train.keywords.read import without_networks
 from lib_lora_train.prompt import NEGATIVE, POSITIVE
 
 CHANGED_BY = "Prompt changed by"
@@ -36,7 +37,6 @@ ANOTHER = "Another extension"
 TEXTS = {"prompt": POSITIVE, "negative_prompt": NEGATIVE, "hr_prompt": HIRES, "hr_negative_prompt": HIRES_NEGATIVE}
 BATCH_HOOKS = ("before_process_batch", "after_extra_networks_activate", "process_batch")
 _WORD = re.compile(r"\w+")
-_NETWORK = re.compile(r"<\w+:[^>]+>")
 _ABSENT = object()
 
 
@@ -351,12 +351,12 @@ def _drawn(shot: Shot, role: str) -> set[str]:
 
 
 def _words(text: str) -> set[str]:
-    return set(_WORD.findall(_NETWORK.sub(" ", text)))
+    return set(_WORD.findall(without_networks(text)))
 
 
 def _bare(text: str) -> str:
     """The text without networks' tags, which the WebUI takes out before a batch is rendered."""
-    return " ".join(_NETWORK.sub("", text).split())
+    return " ".join(without_networks(text).split())
 
 
 def _only_where(at: Callable[..., str | None], value: Any) -> Callable[..., Any]:
