@@ -10,6 +10,8 @@ from typing import Any
 from lib_lora_train.host.modules import attribute
 from lib_lora_train.host.request import TITLE
 
+PROCESS = "process"
+
 
 def of_job(p: Any) -> Iterator[Any]:
     """The always-on scripts of a job, ours left out."""
@@ -34,7 +36,8 @@ def name_of(script: Any) -> str:
 
 def arguments_of(script: Any) -> tuple[str, ...]:
     """The names of what `process` is given, in the order of the job's `script_args`."""
+    method: Any = getattr(type(script), PROCESS, None)
     try:
-        return tuple(inspect.signature(type(script).process).parameters)[2:]
-    except (AttributeError, TypeError, ValueError):
+        return tuple(inspect.signature(method).parameters)[2:]
+    except (TypeError, ValueError):
         return ()

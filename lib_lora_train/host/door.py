@@ -54,7 +54,9 @@ def before_process(p: Any, arguments: Sequence[Any]) -> None:
         _turn(p)
         request = Request.read(arguments)
         if request.enabled and not (_is_plain(p) and request.mode != "combinatorial" and not request.fixed_seed):
-            session = copy.deepcopy(SESSION) if copied else SESSION  # a copy of a running job may be made for its hooks only
+            session = (
+                copy.deepcopy(SESSION) if copied else SESSION
+            )  # a copy of a running job may be made for its hooks only
             _prepare(find(), p, request, picture, session)
     except Exception as error:
         _keep(p, mine, "override_settings", "n_iter")
@@ -142,7 +144,7 @@ def process(p: Any) -> None:
     mine = parts.own_of(p)
     if mine is None:
         return
-    if not mine.shots:
+    if mine.guard is None:
         _settle(p, p.all_seeds)
         return
     mine.guard.fill_seeds()
@@ -156,7 +158,7 @@ def process(p: Any) -> None:
 def before_process_batch(p: Any) -> None:
     """Mend the WebUI's record of hires prompts, which is that of the first batch for all; watch what others do to it."""
     mine = parts.own_of(p)
-    if mine is None or not mine.shots or mine.results is not None:
+    if mine is None or mine.guard is None or mine.results is not None:
         return
     if getattr(p, "enable_hr", False):
         for key, role, base in (

@@ -256,11 +256,10 @@ class Guard:
 
     def leave_out(self, start: int, differ: Iterable[bool]) -> None:
         """Our record is not true of these images: it is left out."""
-        kept = ["kept"] * len(self.mine.shots)
-        left: list[str | None] = [*kept]
+        kept: list[str | None] = ["kept"] * len(self.mine.shots)
         for place, one in enumerate(differ, start):
-            left[place] = None if one else "kept"
-        at = infotext.by_image(left)
+            kept[place] = None if one else "kept"
+        at = infotext.by_image(kept)
         for key in self.mine.fields:
             value = self.p.extra_generation_params.get(key)
             self.record(key, _only_where(at, value))
@@ -326,9 +325,9 @@ def _unwatched(script: Any, hook: str) -> None:
 
 def _state(p: Any) -> list[Any]:
     """What a job is going to render: its texts, seeds and numbers, of the job and of the batch."""
-    lists = [getattr(p, f"{start}{name}s", None) for name in TEXTS for start in ("all_", "")]
-    lists += [getattr(p, name, None) for name in ("all_seeds", "all_subseeds")]
-    return [*(list(one) if isinstance(one, (list, tuple)) else None for one in lists), p.n_iter, p.batch_size]
+    names = [f"{start}{name}s" for name in TEXTS for start in ("all_", "")]
+    lists: list[Any] = [getattr(p, name, None) or () for name in (*names, "all_seeds", "all_subseeds")]
+    return [*map(list, lists), p.n_iter, p.batch_size]
 
 
 def follows(shots: Sequence[Shot], role: str, texts: Sequence[str]) -> bool:

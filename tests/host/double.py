@@ -83,7 +83,9 @@ class Job:
         self.all_negative_prompts = [self.apply[1](self.negative_prompt, self.styles) for _ in prompts]
         self.main_prompt, self.main_negative_prompt = self.all_prompts[0], self.all_negative_prompts[0]
         self.all_hr_prompts = len(prompts) * [getattr(self, "hr_prompt", None) or self.prompt]
-        self.all_hr_negative_prompts = len(prompts) * [getattr(self, "hr_negative_prompt", None) or self.negative_prompt]
+        self.all_hr_negative_prompts = len(prompts) * [
+            getattr(self, "hr_negative_prompt", None) or self.negative_prompt
+        ]
 
     def init(self, prompts: Any, seeds: Any, subseeds: Any) -> None:
         """Nothing to prepare."""
@@ -177,7 +179,9 @@ class Runner:
                 try:
                     getattr(script, hook)(p, *given, *arguments, **named)
                 except Exception as error:  # a real one prints it and goes on
-                    raise AssertionError(f"{hook} of {script.name} raised {error!r}, which a WebUI would swallow") from error
+                    raise AssertionError(
+                        f"{hook} of {script.name} raised {error!r}, which a WebUI would swallow"
+                    ) from error
 
 
 class Done:

@@ -242,7 +242,9 @@ def test_regions_are_followed(webui: Double) -> None:
 
 
 def test_only_the_changed_images_say_so(webui: Double) -> None:
-    webui.runner.add(Hooked("Dogs", process=rewriting(lambda text: text.replace("photo", "big photo") if "dog" in text else text)))
+    webui.runner.add(
+        Hooked("Dogs", process=rewriting(lambda text: text.replace("photo", "big photo") if "dog" in text else text))
+    )
     done = webui.make(prompt="a photo of a {dog|cat}", n_iter=8)
     assert [CHANGED_BY in text for text in done.texts] == ["dog" in prompt for prompt in done.prompts]
     assert 0 < sum("dog" in prompt for prompt in done.prompts) < 8
@@ -357,7 +359,9 @@ def test_strange_scripts_are_no_trouble(webui: Double) -> None:
 
     webui.runner.alwayson_scripts.append(Broken())
     webui.runner.call = lambda hook, p, *given, **named: [  # type: ignore[method-assign]
-        getattr(one, hook)(p, *given, **named) for one in webui.runner.alwayson_scripts if callable(getattr(one, hook, None))
+        getattr(one, hook)(p, *given, **named)
+        for one in webui.runner.alwayson_scripts
+        if callable(getattr(one, hook, None))
     ]
     check(webui, webui.make(prompt=TEMPLATE, n_iter=2), 2)
 

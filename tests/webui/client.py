@@ -14,7 +14,9 @@ from typing import Any
 
 from PIL import Image, ImageDraw
 
-OURS = re.compile(r', (?:Prompt template|Negative template|Hires template|Prompt choices|Prompt changed by): ("(?:\\.|[^\\"])*"|[^,]*)')
+OURS = re.compile(
+    r', (?:Prompt template|Negative template|Hires template|Prompt choices|Prompt changed by): ("(?:\\.|[^\\"])*"|[^,]*)'
+)
 SCRIPT = "LoRA Loop prompts"
 BASE: dict[str, Any] = {
     "prompt": "",

@@ -5,6 +5,7 @@ Each test needs its extension in the WebUI and is skipped, with a word, where th
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -141,7 +142,9 @@ def test_what_is_ticked_in_its_form_counts(beside: Beside) -> None:
     assert sorted(beside.make(prompt="{red|blue} {dog|cat}", ticked=ticked).prompts) == [
         "blue cat", "blue dog", "red cat", "red dog",
     ]  # fmt: skip
-    few = beside.make(prompt="{red|blue} {dog|cat}", ticked={**ticked, "max_generations": 2, "combinatorial_batches": 2})
+    few = beside.make(
+        prompt="{red|blue} {dog|cat}", ticked={**ticked, "max_generations": 2, "combinatorial_batches": 2}
+    )
     assert len(few.images) == 4 and len(set(few.prompts)) == 2
     fixed = beside.make(prompt=TEMPLATE, n_iter=4, ticked={"use_fixed_seed": True})
     assert fixed.info["all_seeds"] == [7] * 4 and len(set(fixed.prompts)) > 1
@@ -152,7 +155,7 @@ def test_what_only_it_can_do_is_left_to_it(beside: Beside) -> None:
     left = beside.make(prompt=jinja, n_iter=2, ticked={"enable_jinja_templates": True})
     assert left.prompts == ["a red cat"] * 2 and "Prompt choices" not in left.texts[0]
     assert any("'Enable Jinja2 templates' is on" in note for note in notes(left))
-    with pytest.raises(Refused, match="'Enable Jinja2 templates'.*<steps:3>"):
+    with pytest.raises(Refused, match=r"'Enable Jinja2 templates'.*<steps:3>"):
         beside.make(prompt="a cat <steps:3>", ticked={"enable_jinja_templates": True})
 
 
@@ -175,6 +178,11 @@ def test_with_ours_off_it_works_as_ever(beside: Beside) -> None:
 def test_plain_jobs_are_left_alone(beside: Beside) -> None:
     made = beside.make(prompt="a cat", n_iter=2)
     assert made.prompts == ["a cat"] * 2 and notes(made) == []
+
+
+def test_the_accordion_says_so(beside: Beside) -> None:
+    page = json.dumps(beside.webui.call("/config"))
+    assert page.count("Dynamic Prompts is here too.") == 2, "in txt2img and in img2img"
 
 
 def test_regional_prompter_is_followed(webui: WebUI) -> None:
