@@ -36,7 +36,7 @@ def name_of(script: Any) -> str:
 
 def arguments_of(script: Any) -> tuple[str, ...]:
     """The names of what `process` is given, in the order of the job's `script_args`."""
-    method: Any = getattr(type(script), PROCESS, None)
+    method: Any = getattr(script.__class__, PROCESS, None)
     try:
         return tuple(inspect.signature(method).parameters)[2:]
     except (TypeError, ValueError):
