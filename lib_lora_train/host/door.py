@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from lib_lora_train.environment import locate
-from lib_lora_train.host import drawing, infotext, lora_cache, parts, settings, turns
+from lib_lora_train.host import (
+    drawing,
+    dynamic_prompts,
+    infotext,
+    lora_cache,
+    other_extensions,
+    parts,
+    settings,
+    turns,
+)
 from lib_lora_train.host.errors import HostError
 from lib_lora_train.host.finding import find
 from lib_lora_train.host.folders import home
 from lib_lora_train.host.modules import attribute
 from lib_lora_train.host.request import Request
-from lib_lora_train.host.shots import HIRES, HIRES_NEGATIVE, Shot
+from lib_lora_train.host.session import SESSION, Session
 from lib_lora_train.host.webui import WebUI
 from lib_lora_train.prompt import NEGATIVE, POSITIVE
 from lib_lora_train.prompt.syntax import DEFAULT_SYNTAX, is_plain
@@ -25,10 +35,7 @@ NOTES = "LoRA Loop notes"
 PICTURE = "LoRA Loop picture"
 """What a pasted text is called among the WebUI's parameters."""
 HIRES_METHODS = {"Hires prompt": "get_hr_prompt", "Hires negative prompt": "get_hr_negative_prompt"}
-REWRITTEN = (
-    "Another extension has changed the prompts after LoRA Loop drew them; the pictures follow that extension. "
-    "Switch one of the two off."
-)
+OURS = "LoRA Loop: "
 
 
 class Refusal(dict[str, Any]):
@@ -50,16 +57,22 @@ def before_process(p: Any, arguments: Sequence[Any]) -> None:
     """Draw the whole job, and make it in parts where images need different settings."""
     mine = parts.own_of(p)
     if mine is not None and mine.part:
+        _guard(find(), p, mine)
         return
     if mine is not None:
         _undo(p, mine)
+    copied = isinstance(getattr(p, "lora_loop", None), parts.Own)
+    other_extensions.leave(p)
     p.lora_loop = mine = parts.Own(id(p))
     try:
         picture = parts.picture_number(p)
         _turn(p)
         request = Request.read(arguments)
         if request.enabled and not (_is_plain(p) and request.mode != "combinatorial" and not request.fixed_seed):
-            _prepare(find(), p, request, picture)
+            session = (
+                copy.deepcopy(SESSION) if copied else SESSION
+            )  # a copy of a running job may be made for its hooks only
+            _prepare(find(), p, request, picture, session)
     except Exception as error:
         _keep(p, mine, "override_settings", "n_iter")
         p.override_settings, p.n_iter = Refusal(error), 0
@@ -112,20 +125,25 @@ def _turn(p: Any) -> None:
 
 def _is_plain(p: Any) -> bool:
     """Whether nothing in the job's texts can be ours, so that even an unknown WebUI has nothing to lose."""
-    texts: list[Any] = [
-        getattr(p, name, "") or "" for name in ("prompt", "negative_prompt", "hr_prompt", "hr_negative_prompt")
-    ]
-    lines = [line for text in texts for line in (text if drawing.is_list(text) else [text])]
-    return not p.styles and all(is_plain(str(line), DEFAULT_SYNTAX) for line in lines)
+    return not p.styles and all(is_plain(line, DEFAULT_SYNTAX) for line in drawing.texts_of(p))
 
 
-def _prepare(host: WebUI, p: Any, request: Request, picture: int) -> None:
-    job = drawing.Drawing(host, p, request, drawing.expander(host), picture).job()
+def _prepare(host: WebUI, p: Any, request: Request, picture: int, session: Session) -> None:
+    beside = dynamic_prompts.active(p)
+    agreed, word = dynamic_prompts.agree(host, beside, request, p) if beside else (request, "")
+    if agreed is None:
+        p.lora_loop.notes = [word] if word else []
+        for note in p.lora_loop.notes:
+            _say(host, p, note)
+        return
+    request = agreed
+    job = drawing.Drawing(host, p, request, drawing.expander(host), picture, session).job()
     made = parts.planned(host, p, job.shots, job.batch_size)
-    notes = [note for note in (*job.notes, made.words() if job.touched else "") if note]
+    ours = job.touched or request.fixed_seed
+    notes = [note for note in (*job.notes, made.words() if job.touched else "", word if ours else "") if note]
     for note in notes:
         _say(host, p, note)
-    if not job.touched and not request.fixed_seed:
+    if not ours:
         p.lora_loop.notes = notes
         return
     finished = parts.own(host, p, job.shots, made.words())
@@ -141,19 +159,30 @@ def _prepare(host: WebUI, p: Any, request: Request, picture: int) -> None:
         finished.results = parts.make(host, p, job.shots, made)
         for note in finished.results.notes:
             host.say(p, note)
-        _keep(
-            p, finished, "n_iter", "seed", "subseed", "do_not_save_grid", "override_settings", "init", "txt2img_upscale"
-        )
-        p.init = _nothing
+            if note.startswith(OURS):
+                finished.notes.append(note.removeprefix(OURS))
+        _keep(p, finished, "n_iter", "seed", "subseed", "do_not_save_grid", "override_settings", "txt2img_upscale")
         p.override_settings = dict(p.override_settings)
         host.keep_loaded(p)
+    p.lora_loop = finished
     if not job.is_video:
         p.seed, p.subseed = job.shots[0].seed, job.shots[0].subseed
-    p.lora_loop = finished
+        _guard(host, p, finished)
+
+
+def _guard(host: WebUI, p: Any, mine: parts.Own) -> None:
+    """Have the job's texts filled in, and kept from being drawn by somebody else as well."""
+
+    def say(text: str) -> None:
+        mine.notes.append(text)
+        _say(host, p, text)
+
+    other_extensions.stand_guard(host, p, mine, say)
 
 
 def process(p: Any) -> None:
-    """Fill the WebUI's lists: what each image is made of. A job whose parts are made makes nothing more."""
+    """Fill the WebUI's lists: what each image is made of, apart from its texts. A job whose parts are made makes nothing
+    more."""
     mine = parts.own_of(p)
     if mine is not None:
         _fill(p, mine)
@@ -162,33 +191,25 @@ def process(p: Any) -> None:
 
 
 def _fill(p: Any, mine: parts.Own) -> None:
-    if not mine.shots:
-        _settle(p, p.all_seeds)
-        return
     if mine.whole:
         p.extra_generation_params = {**p.extra_generation_params, **mine.fields}
         return
-    shots = mine.shots
-    p.all_prompts = _all(shots, POSITIVE)
-    p.all_negative_prompts = _all(shots, NEGATIVE)
-    p.all_seeds = [shot.seed for shot in shots]
-    p.all_subseeds = [shot.subseed for shot in shots]
-    p.main_prompt, p.main_negative_prompt = p.all_prompts[0], p.all_negative_prompts[0]
-    if getattr(p, "enable_hr", False):
-        p.all_hr_prompts, p.all_hr_negative_prompts = _all(shots, HIRES), _all(shots, HIRES_NEGATIVE)
+    if mine.guard is None:
+        _settle(p, p.all_seeds)
+        return
+    mine.guard.fill_seeds()
     if mine.results is not None:
-        p.n_iter = 0
         p.do_not_save_grid = True
     else:
         mine.each = dict(mine.fields)
-        _write_fields(p, mine, 0)
+        infotext.write(find(), p, mine.each, 0)
         _settle(p, p.all_seeds)
 
 
 def before_process_batch(p: Any) -> None:
-    """Mend the WebUI's record of hires prompts, which is that of the first batch for all; notice rewritten lists."""
+    """Mend the WebUI's record of hires prompts, which is that of the first batch for all; watch what others do to it."""
     mine = parts.own_of(p)
-    if mine is None or not mine.shots or mine.results is not None or mine.whole:
+    if mine is None or mine.guard is None or mine.results is not None:
         return
     if getattr(p, "enable_hr", False):
         record = infotext.hires_fields(mine.shots)
@@ -197,24 +218,15 @@ def before_process_batch(p: Any) -> None:
             if hasattr(p, method):  # Neo writes its method into the record later, in the hires pass
                 _keep(p, mine, method)
                 setattr(p, method, record[key])
-        _write_fields(p, mine, p.iteration * p.batch_size)
-    _notice(p, mine)
+        infotext.write(find(), p, mine.each, p.iteration * p.batch_size)
+    mine.guard.each_batch()
 
 
 def postprocess_image(p: Any) -> None:
     """Write this image's fields where the WebUI calls no functions: the next thing that it makes is the image's text."""
     mine = parts.own_of(p)
     if mine is not None and mine.each and not find().calls_functions:
-        _write_fields(p, mine, p.iteration * p.batch_size + getattr(p, "batch_index", 0))
-
-
-def _write_fields(p: Any, mine: parts.Own, place: int) -> None:
-    """What the texts of the job's images say of us: for all at once where the WebUI calls functions, else for one."""
-    if find().calls_functions:
-        p.extra_generation_params = {**p.extra_generation_params, **mine.each}
-        return
-    rest = {key: value for key, value in p.extra_generation_params.items() if key not in mine.each}
-    p.extra_generation_params = {**rest, **infotext.at_image(mine.each, p, place)}
+        infotext.write(find(), p, mine.each, p.iteration * p.batch_size + getattr(p, "batch_index", 0))
 
 
 def postprocess(p: Any, processed: Any) -> None:
@@ -225,6 +237,8 @@ def postprocess(p: Any, processed: Any) -> None:
     if mine.each:  # Forge Classic writes its answer as JSON, which has no functions
         said = processed.extra_generation_params
         processed.extra_generation_params = {key: value for key, value in said.items() if not callable(value)}
+    if mine.guard is not None:
+        mine.guard.close()
     if mine.part:
         return
     if mine.results is not None:
@@ -248,26 +262,9 @@ def _settle(p: Any, seeds: Sequence[int]) -> None:
         find().seed_everything(int(seeds[0]))
 
 
-def _notice(p: Any, mine: parts.Own) -> None:
-    number, size = p.iteration, p.batch_size
-    expected = mine.shots[number * size : (number + 1) * size]
-    texts = [shot.texts[POSITIVE] for shot in expected]
-    if not mine.told and (list(p.prompts) != texts or p.all_prompts != _all(mine.shots, POSITIVE)):
-        mine.told = True
-        _say(find(), p, REWRITTEN)
-
-
-def _all(shots: Iterable[Shot], role: str) -> list[str]:
-    return [shot.texts[role] for shot in shots]
-
-
 def _say(host: WebUI, p: Any, text: str) -> None:
     log.info(text)
-    host.say(p, f"LoRA Loop: {text}")
-
-
-def _nothing(*_: Any, **__: Any) -> None:
-    """In the place of `p.init` where nothing is to be made: no picture is read, no latent encoded."""
+    host.say(p, f"{OURS}{text}")
 
 
 _ABSENT = object()
@@ -281,6 +278,8 @@ def _keep(p: Any, mine: parts.Own, *names: str) -> None:
 
 def _undo(p: Any, mine: parts.Own) -> None:
     """Give the job back what `_keep` remembered."""
+    if mine.guard is not None:
+        mine.guard.close()
     for name, value in mine.before.items():
         if value is _ABSENT:
             p.__dict__.pop(name, None)

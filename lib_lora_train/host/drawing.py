@@ -338,6 +338,13 @@ def is_list(value: Any) -> TypeGuard[list[Any]]:
     return isinstance(value, list)
 
 
+def texts_of(p: Any) -> list[str]:
+    """All texts of a job, as they were typed."""
+    names = ("prompt", "negative_prompt", "hr_prompt", "hr_negative_prompt")
+    texts: list[Any] = [getattr(p, name, "") or "" for name in names]
+    return [str(line) for text in texts for line in (text if is_list(text) else [text])]
+
+
 def mode_of(p: Any) -> str:
     """What kind of job this is, in the table's words."""
     if hasattr(p, "init_images"):

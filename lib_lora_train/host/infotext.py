@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Any, cast
 
 from lib_lora_train.host.shots import HIRES, HIRES_NEGATIVE, ROLES, Shot
+from lib_lora_train.host.webui import WebUI
 from lib_lora_train.prompt import NEGATIVE, POSITIVE
 from lib_lora_train.prompt.choose import RANDOM
 
@@ -61,6 +62,16 @@ def at_image(fields: Mapping[str, Any], p: Any, place: int) -> dict[str, Any]:
     """`fields` with their functions called for the image `place` of the job."""
     called = {key: value(p, place, p.all_prompts) if callable(value) else value for key, value in fields.items()}
     return {key: value for key, value in called.items() if value is not None}
+
+
+def write(host: WebUI, p: Any, fields: Mapping[str, Any], place: int) -> None:
+    """Put `fields` into what the job's images say: for all at once where the WebUI calls functions, else for the image
+    `place` of the job."""
+    if host.calls_functions:
+        p.extra_generation_params = {**p.extra_generation_params, **fields}
+        return
+    rest = {key: value for key, value in p.extra_generation_params.items() if key not in fields}
+    p.extra_generation_params = {**rest, **at_image(fields, p, place)}
 
 
 def hires_fields(shots: Sequence[Shot]) -> dict[str, Callable[..., str | None]]:

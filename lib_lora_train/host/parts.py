@@ -10,13 +10,16 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lib_lora_train.host import infotext, settings
 from lib_lora_train.host.shots import HIRES, HIRES_NEGATIVE, Shot
 from lib_lora_train.host.webui import WebUI
 from lib_lora_train.keywords.plan import Needs, Part, Plan, plan
 from lib_lora_train.prompt import NEGATIVE, POSITIVE
+
+if TYPE_CHECKING:
+    from lib_lora_train.host.other_extensions import Guard
 
 LATENT_NOISE = 2
 """`inpainting_fill`: the WebUI fills every batch with the noise of the first, so each batch is made alone."""
@@ -38,9 +41,9 @@ class Own:
     before: dict[str, Any] = field(default_factory=lambda: dict[str, Any]())
     notes: list[str] = field(default_factory=lambda: list[str]())
     part: bool = False
-    told: bool = False
     whole: bool = False
     each: dict[str, Any] = field(default_factory=lambda: dict[str, Any]())
+    guard: Guard | None = None
 
 
 @dataclass

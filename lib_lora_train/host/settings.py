@@ -86,7 +86,16 @@ SHARE = Setting(
     "Generate while a LoRA trains",
     "both need the card's memory and slow each other down; otherwise Generate says that the card is busy",
 )
-SETTINGS = (PASTE, KEEP_IMAGES, KEEP_MINUTES, MISSING, LENIENT, MOST, RECORD, EXACT, SHARE)
+STEP_BACK = "step back"
+BESIDE = Setting(
+    "lora_loop_dynamic_prompts",
+    "take over",
+    "When Dynamic Prompts is on too",
+    "take over: LoRA Loop draws the prompts, also as ticked in Dynamic Prompts' form, and switches that extension off for "
+    "the job; step back: Dynamic Prompts draws them, and keywords have no effect",
+    choices=("take over", STEP_BACK),
+)
+SETTINGS = (PASTE, KEEP_IMAGES, KEEP_MINUTES, MISSING, LENIENT, MOST, RECORD, EXACT, SHARE, BESIDE)
 
 
 def add_settings(more: tuple[Setting, ...] = ()) -> None:

@@ -72,6 +72,11 @@ def networks(text: str) -> tuple[str, ...]:
     return tuple(match[0] for match in _TAG.finditer(text))
 
 
+def without_networks(text: str) -> str:
+    """The prompt without those tags."""
+    return _TAG.sub("", text)
+
+
 def _nearest(name: str) -> str:
     """The keyword that a slip of the keys may have meant: nearly the same letters, or the same in another order."""
     swapped = [word for word in sorted(OURS) if sorted(word) == sorted(name)]

@@ -10,6 +10,7 @@ from typing import Any
 import gradio as gr  # type: ignore[import-not-found]  # the WebUI's
 
 from lib_lora_train import host
+from lib_lora_train.host import dynamic_prompts
 from lib_lora_train.host.request import MODES, Request
 from lib_lora_train.keywords.table import OURS
 from lib_lora_train.ui import again_html, bridge, element_ids, keyword_check, surroundings
@@ -20,6 +21,10 @@ from lib_lora_train.ui.words import shown
 DECLARED: Mapping[str, Any] = {one.name: one for one in fields(Request)}
 MOST_LIMIT = 100_000
 MOST_REPEATS = 1_000
+BESIDE = shown(
+    "Dynamic Prompts is here too. Only one of the two draws the prompts of a job: LoRA Loop, unless "
+    "'When Dynamic Prompts is on too' in Settings > LoRA Loop says otherwise."
+)
 
 
 def build(is_img2img: bool, pasted: list[Any] | None = None) -> list[Any]:
@@ -32,6 +37,8 @@ def build(is_img2img: bool, pasted: list[Any] | None = None) -> list[Any]:
     if pasted is not None:
         pasted.append((picture, partial(again_html.panel, is_img2img)))
     with gr.Accordion(shown("LoRA Loop: random prompts"), open=False, elem_id=ids("accordion")):
+        if dynamic_prompts.on_page(is_img2img):
+            gr.HTML(element("p", BESIDE, class_="lora-loop-hint"), elem_id=ids("beside"))
         controls = _controls(ids)
         _preview(ids, is_img2img, controls)
     return controls

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import sys
 import threading
 import types
@@ -69,12 +70,28 @@ class Job:
             setattr(self, name, value)
         self.do_not_save_grid = True
         self.iteration = 0
+        self.scripts, self.script_args = double.runner, double.runner.arguments
+        self.apply = (double.styles.apply_styles_to_prompt, double.styles.apply_negative_styles_to_prompt)
 
     def comment(self, text: str) -> None:
         self.comments[text] = 1
 
+    def setup_prompts(self) -> None:
+        """The lists, from the job's own texts."""
+        prompts = self.prompt if isinstance(self.prompt, list) else self.batch_size * self.n_iter * [self.prompt]
+        self.all_prompts = [self.apply[0](text, self.styles) for text in prompts]
+        self.all_negative_prompts = [self.apply[1](self.negative_prompt, self.styles) for _ in prompts]
+        self.main_prompt, self.main_negative_prompt = self.all_prompts[0], self.all_negative_prompts[0]
+        self.all_hr_prompts = len(prompts) * [getattr(self, "hr_prompt", None) or self.prompt]
+        self.all_hr_negative_prompts = len(prompts) * [
+            getattr(self, "hr_negative_prompt", None) or self.negative_prompt
+        ]
+
     def init(self, prompts: Any, seeds: Any, subseeds: Any) -> None:
         """Nothing to prepare."""
+
+    def setup_conds(self) -> None:
+        """What is rendered is in `prompts` now."""
 
     def own_hires_record(self) -> None:
         """What the WebUI itself writes of hires prompts: A1111 and Forge at the job's start, Neo (below) in the pass."""
@@ -94,6 +111,99 @@ class NeoJob(Job):
     def own_hires_record(self) -> None:
         self.extra_generation_params["Hires prompt"] = self.get_hr_prompt
         self.extra_generation_params["Hires negative prompt"] = self.get_hr_negative_prompt
+
+
+class Other:
+    """Another extension's always-on script: its hooks are those that a subclass has."""
+
+    name = "Other"
+    defaults: tuple[Any, ...] = ()
+    args_from = args_to = 0
+    filename = "/extensions/other/scripts/other.py"
+
+    def title(self) -> str:
+        return self.name
+
+
+class Ours(Other):
+    """Our own script, which forwards the WebUI's hooks."""
+
+    name = "LoRA Loop prompts"
+
+    def before_process(self, p: Any, *arguments: Any) -> None:
+        door.before_process(p, p.scripts.double.arguments)
+
+    def process(self, p: Any, *_: Any) -> None:
+        door.process(p)
+
+    def before_process_batch(self, p: Any, *_: Any, **__: Any) -> None:
+        door.before_process_batch(p)
+
+    def postprocess_image(self, p: Any, *_: Any) -> None:
+        door.postprocess_image(p)
+
+    def postprocess(self, p: Any, done: Any, *_: Any) -> None:
+        door.postprocess(p, done)
+
+
+class DynamicPrompts(Other):
+    """As sd-dynamic-prompts does: all images from the first text, its own seeds, lists of another length."""
+
+    name = "Dynamic Prompts v2.17.1"
+    defaults = (True, False, 1, False, False, False, 1.1, 1.5, 100, 0.7, False, False, True, False, False, 0, "", "")
+
+    def __init__(self) -> None:
+        self.told: list[list[str]] = []
+
+    def process(
+        self, p: Any, is_enabled: Any, is_combinatorial: Any, combinatorial_batches: Any, is_magic_prompt: Any,
+        is_feeling_lucky: Any, is_attention_grabber: Any, min_attention: Any, max_attention: Any, magic_prompt_length: Any,
+        magic_temp_value: Any, use_fixed_seed: Any, unlink_seed_from_prompt: Any, disable_negative_prompt: Any,
+        enable_jinja_templates: Any, no_image_generation: Any, max_generations: Any, magic_model: Any, magic_blocklist_regex: Any,
+    ) -> None:  # fmt: skip
+        if not is_enabled:
+            return
+        p.seed, p.subseed = int(p.seed), int(p.subseed)
+        first, negative = p.all_prompts[0], p.all_negative_prompts[0]
+        number = 1 if is_combinatorial else p.n_iter * p.batch_size
+        number = max(number, 1)
+        p.n_iter = math.ceil(number / p.batch_size)
+        p.all_seeds = [p.seed + one for one in range(number)]
+        p.all_subseeds = [p.subseed + one for one in range(number)]
+        p.all_prompts = [first.replace("{red|blue}", ("red", "blue")[one % 2]) for one in range(number)]
+        p.all_negative_prompts = [negative] * number
+        p.extra_generation_params["Template"] = first
+        p.prompt = first
+        self.told.append(p.all_prompts)
+
+
+class Runner:
+    """The WebUI's runner of always-on scripts."""
+
+    def __init__(self, double: Double) -> None:
+        self.double = double
+        self.arguments: tuple[Any, ...] = (None,)
+        self.alwayson_scripts: list[Any] = []
+        self.add(Ours())
+
+    def add(self, script: Any, before_ours: bool = False) -> Any:
+        script.args_from = len(self.arguments)
+        self.arguments = (*self.arguments, *script.defaults)
+        script.args_to = len(self.arguments)
+        self.alwayson_scripts.insert(0 if before_ours else len(self.alwayson_scripts), script)
+        return script
+
+    def call(self, hook: str, p: Any, *given: Any, **named: Any) -> None:
+        """A hook of all scripts, as the WebUI calls it: exceptions are swallowed."""
+        for script in self.alwayson_scripts:
+            if hasattr(script, hook):
+                arguments = p.script_args[script.args_from : script.args_to]
+                try:
+                    getattr(script, hook)(p, *given, *arguments, **named)
+                except Exception as error:  # a real one prints it and goes on
+                    raise AssertionError(
+                        f"{hook} of {script.name} raised {error!r}, which a WebUI would swallow"
+                    ) from error
 
 
 class Done:
@@ -153,6 +263,12 @@ class Double:
         self.model_data = types.SimpleNamespace(sd_model=None, forge_loading_parameters={}, forge_hash="")
         self.is_forge = recording["names"]["modules.sd_models:forge_model_reload"] is not None
         self.flags = types.SimpleNamespace(lora_dir=str(folder), skip_load_model_at_start=False)
+        self.runner = Runner(self)
+        self.styles = types.SimpleNamespace(
+            styles={"noir": None},
+            apply_styles_to_prompt=lambda text, names: ", ".join([text, *(f"{name} {{a|b}}" for name in names)]),
+            apply_negative_styles_to_prompt=lambda text, names: text,
+        )
         self.hooks = [call["hook"] for call in recording["hooks"]["txt2img"]]
 
     @property
@@ -178,46 +294,26 @@ class Double:
 
     # The WebUI's own way ------------------------------------------------------------------------------------------------
 
-    def call(self, hook: str, p: Any, done: Any = None) -> None:
-        """A hook, as the WebUI calls it: exceptions are swallowed."""
-        ways = {
-            "before_process": lambda: door.before_process(p, self.arguments),
-            "process": lambda: door.process(p),
-            "before_process_batch": lambda: door.before_process_batch(p),
-            "postprocess_image": lambda: door.postprocess_image(p),
-            "postprocess": lambda: door.postprocess(p, done),
-        }
-        if hook in ways:
-            try:
-                ways[hook]()
-            except Exception as error:  # a real one prints it and goes on
-                raise AssertionError(f"{hook} raised {error!r}, which a WebUI would swallow") from error
-
     def process_images(self, p: Any) -> Done:
         first, last = self.hooks.index("before_process_batch"), self.hooks.index("postprocess")
         before = self.hooks[self.hooks.index("before_process") : first]
         assert before == ["before_process", "process"], "the recorded order has changed"
-        self.call("before_process", p)
+        p.scripts.call("before_process", p)
         stored = {name: self.opts.data[name] for name in p.override_settings.keys() if name in self.opts.data}  # noqa: SIM118 - as there
         try:
             self.set_config(p.override_settings)
             if not (self.is_forge and getattr(p, "txt2img_upscale", False)):
                 self.load()
-            p.all_prompts = p.prompt if isinstance(p.prompt, list) else p.batch_size * p.n_iter * [p.prompt]
-            p.all_negative_prompts = len(p.all_prompts) * [p.negative_prompt]
+            p.setup_prompts()
             numbers = range(len(p.all_prompts))
             p.all_seeds = p.seed if isinstance(p.seed, list) else [int(p.seed) + number for number in numbers]
             p.all_subseeds = [int(p.subseed) + number for number in range(len(p.all_prompts))]
-            p.all_hr_prompts = len(p.all_prompts) * [getattr(p, "hr_prompt", None) or p.prompt]
-            p.all_hr_negative_prompts = len(p.all_prompts) * [
-                getattr(p, "hr_negative_prompt", None) or p.negative_prompt
-            ]
-            self.call("process", p)
+            p.scripts.call("process", p)
             p.init(p.all_prompts, p.all_seeds, p.all_subseeds)
             images, texts = self.loop(p)
             done = Done(p, images, texts or [self.infotext(p, 0, p.all_prompts)])
             assert self.hooks[last] == "postprocess"
-            self.call("postprocess", p, done)
+            p.scripts.call("postprocess", p, done)
             return done
         finally:
             self.set_config(stored)
@@ -235,7 +331,10 @@ class Double:
                 p.all_negative_prompts[part],
                 p.all_seeds[part],
             )
-            self.call("before_process_batch", p)
+            named = {"batch_number": number, "prompts": p.prompts, "seeds": p.seeds, "subseeds": p.subseeds}
+            p.scripts.call("before_process_batch", p, **named)
+            p.scripts.call("process_batch", p, **named)
+            p.setup_conds()
             if getattr(p, "enable_hr", False):
                 p.own_hires_record()
             batch: list[dict[str, Any]] = []
@@ -251,7 +350,7 @@ class Double:
                 colour = hashlib.sha256(json.dumps(shot, sort_keys=True, default=str).encode()).digest()[:3]
                 images.append(Image.new("RGB", (8, 8), tuple(colour)))
                 p.batch_index = index
-                self.call("postprocess_image", p)
+                p.scripts.call("postprocess_image", p)
                 texts.append(self.infotext(p, index, p.prompts))
         return images, texts
 
@@ -344,18 +443,13 @@ class Double:
 
     def modules(self) -> dict[str, Any]:
         """The modules that there are in the recording, with what the adapters use of them."""
-        styles = types.SimpleNamespace(
-            styles={"noir": None},
-            apply_styles_to_prompt=lambda text, names: ", ".join([text, *(f"{name} {{a|b}}" for name in names)]),
-            apply_negative_styles_to_prompt=lambda text, names: text,
-        )
         jobs = {
             f"StableDiffusionProcessing{kind}": type(kind, (), dict.fromkeys(self.recording["jobs"][kind.lower()]))
             for kind in ("Txt2Img", "Img2Img")
         }
         monitor = types.SimpleNamespace(cuda_mem_get_info=lambda: (1_100_000_000, 8_000_000_000))
         main: dict[str, Any] = {
-            "modules.shared": {"opts": self.opts, "state": self.state, "prompt_styles": styles, "sd_upscalers": [], "gr": None,
+            "modules.shared": {"opts": self.opts, "state": self.state, "prompt_styles": self.styles, "sd_upscalers": [], "gr": None,
                                "cmd_opts": self.flags, "sd_model": None, "mem_mon": monitor,
                                "latent_upscale_modes": dict.fromkeys(self.recording["latent_upscale_modes"]),
                                "OptionInfo": types.SimpleNamespace},

@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from lib_lora_train.environment import locate
 from lib_lora_train.files import card
 from lib_lora_train.files.safetensors_header import read_header
 from lib_lora_train.host import checkpoints, door, find, finding, infotext
@@ -259,9 +258,3 @@ def test_neo_11_the_card_names_families_as_the_webui_around_does(
     (tmp_path / "modules_forge" / "presets.py").touch()
     assert card.fields("sd1", "ohwx", 0.8)["sd version"] == "sd"
     assert card.fields("sdxl", "ohwx", 0.8)["sd version"] == "xl"
-
-
-def test_neo_11_doctor_reads_neos_version(tmp_path: Path) -> None:
-    (tmp_path / "modules_forge").mkdir()
-    (tmp_path / "modules_forge" / "forge_version.py").write_text('version = "neo"\nrelease = "2.26"\n', "utf-8")
-    assert locate.Host(tmp_path, None).version == "neo 2.26"

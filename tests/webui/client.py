@@ -14,7 +14,9 @@ from typing import Any
 
 from PIL import Image, ImageDraw
 
-OURS = re.compile(r', (?:Prompt template|Negative template|Hires template|Prompt choices): ("(?:\\.|[^\\"])*"|[^,]*)')
+OURS = re.compile(
+    r', (?:Prompt template|Negative template|Hires template|Prompt choices|Prompt changed by): ("(?:\\.|[^\\"])*"|[^,]*)'
+)
 SCRIPT = "LoRA Loop prompts"
 SMALL = 1_000_000_000
 """Bytes of a checkpoint that tests may load; larger ones are left alone."""
@@ -153,6 +155,12 @@ class WebUI:
     def samplers(self) -> set[str]:
         return {sampler["name"] for sampler in self.call("/sdapi/v1/samplers")}
 
+    def always_on(self, beginning: str) -> str:
+        """The name of an always-on script by the beginning of it, as the API takes it; "" where there is none."""
+        scripts = self.call("/sdapi/v1/script-info")
+        names = [one["name"] for one in scripts if one["is_alwayson"] and one["name"].startswith(beginning)]
+        return names[0] if names else ""
+
     def fields(self, mode: str) -> set[str]:
         schema = self.call("/openapi.json")["components"]["schemas"]
         kind = "Img2Img" if mode in ("img2img", "inpaint") else "Txt2Img"
@@ -176,7 +184,7 @@ class WebUI:
         if mode == "inpaint":
             body = {"mask": mask(), "inpainting_fill": 1, "inpaint_full_res": False, "mask_blur": 4, **body}
         if request is not None:
-            body["alwayson_scripts"] = {SCRIPT: {"args": [request]}}
+            body["alwayson_scripts"] = {**body.get("alwayson_scripts", {}), SCRIPT: {"args": [request]}}
         kind = "img2img" if mode in ("img2img", "inpaint") else "txt2img"
         answer = self.call(f"/sdapi/v1/{kind}", body)
         images = [Image.open(io.BytesIO(base64.b64decode(one))) for one in answer["images"]]

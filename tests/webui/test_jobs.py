@@ -132,7 +132,9 @@ def test_unlinked(webui: WebUI) -> None:
 
 
 def test_switched_off(webui: WebUI) -> None:
-    made = webui.make(prompt="a {red|blue} cat <foo:1>", request={"enabled": False})
+    other = webui.always_on("dynamic prompts")
+    scripts = {other: {"args": [False]}} if other else {}
+    made = webui.make(prompt="a {red|blue} cat <foo:1>", request={"enabled": False}, alwayson_scripts=scripts)
     assert made.prompts == ["a {red|blue} cat <foo:1>"]
 
 
