@@ -304,7 +304,7 @@ class Double:
             self.set_config(p.override_settings)
             if not (self.is_forge and getattr(p, "txt2img_upscale", False)):
                 self.load()
-            p.setup_prompts()
+            getattr(p, "setup_prompts", lambda: self.fill(p))()
             numbers = range(len(p.all_prompts))
             p.all_seeds = p.seed if isinstance(p.seed, list) else [int(p.seed) + number for number in numbers]
             p.all_subseeds = [int(p.subseed) + number for number in range(len(p.all_prompts))]
