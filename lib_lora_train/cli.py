@@ -64,7 +64,7 @@ COMMANDS = (
         "check",
         "lib_lora_train.train.dataset.command",
         "what a dataset is understood as, image by image",
-        needs=("PIL", "numpy"),
+        needs=("PIL", "numpy", "tokenizers"),
     ),
     Command("train", "lib_lora_train.jobs.train_command", "train one LoRA from a configuration or a job folder"),
     Command("resume", "lib_lora_train.jobs.resume_command", "go on with a job exactly where its last saved state is"),

@@ -43,7 +43,7 @@ class Size:
 
 
 # By what is built: MB to fetch and MB on the disk.
-LIGHT = (25, 95)
+LIGHT = (28, 105)
 TRAINER = (24, 200)
 COMPLETE = {"linux": (2800, 4900), "win32": (180, 900), "darwin": (170, 900)}
 

@@ -52,12 +52,13 @@ def run(arguments: argparse.Namespace, count_tokens: CountTokens | None = None) 
 
 
 def _clip_counter() -> CountTokens | None:
-    """CLIP's own count, where the trainer's packages are there."""
+    """CLIP's own count, where the library for it is there."""
+    from lib_lora_train.train.base.tokenizer import load_tokenizer
+
     try:
-        from lib_lora_train.train.base.tokenizer import load_tokenizer
+        return load_tokenizer().count
     except ImportError:
         return None
-    return load_tokenizer().count
 
 
 def _config(arguments: argparse.Namespace) -> TrainConfig:
