@@ -6,10 +6,9 @@
     const PREFIX = "lora_loop_train_";
     const PLACES = ["form", "options", "samples_page", "regular_page"];
     const NOT = ["upload", "preset_name", "preset_import", "every", "at", "refresh"];
-    const PAUSE = 800;
+    const EVERY = 2000;
     const MOST = 36000; // the server takes no longer action
     let touched = false;
-    let timer = 0;
     const part = (name) => gradioApp().querySelector(`#${PREFIX}${name}`);
 
     const value = (control) => {
@@ -32,8 +31,7 @@
     };
 
     const keep = () => {
-        clearTimeout(timer);
-        if (!touched) return;
+        if (!touched || document.hidden) return;
         const text = JSON.stringify(read());
         try {
             if (text.length <= MOST) localStorage.setItem(KEY, text);
@@ -51,16 +49,18 @@
     onUiLoaded(() => {
         const page = part("page");
         if (!page) return;
-        const form = kept();
-        if (form) loop.trainSend({act: "restore", form}, "load");
+        const beat = part("beat") || page;
+        const first = new MutationObserver(() => { // the server's first answer: before it a click may be lost
+            first.disconnect();
+            const form = kept();
+            if (form) loop.trainSend({act: "restore", form}, "load");
+            setInterval(keep, EVERY); // what the server fills in comes without an event
+        });
+        first.observe(beat, {childList: true, subtree: true, characterData: true});
         for (const kind of ["input", "change", "click"]) {
             page.addEventListener(kind, (event) => {
-                if (!event.isTrusted) return;
-                touched = true;
-                clearTimeout(timer);
-                timer = setTimeout(keep, PAUSE);
+                touched ||= event.isTrusted;
             }, true);
         }
-        addEventListener("pagehide", keep);
     });
 })();

@@ -394,3 +394,22 @@ def test_a_file_that_reads_back_wrong_is_told(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(atomic, "write_bytes", lambda path, data: write(path, data[:-24] + b"\xff" * 24))
     with pytest.raises((TrainError, DiskError)):
         write_lora(tmp_path / "cat.safetensors", adapter(1.0), "fp32", {})
+
+
+@pytest.mark.parametrize("command", ["stop", "pause"])
+def test_what_a_stopped_run_saves_in_mid_epoch_stays_in_its_job(
+    workshop: Workshop, jobs: Path, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    """Half an epoch is no file to choose from among the good ones of the WebUI."""
+    job, lora = workshop.job(jobs, f"save.copy_to={jobs / 'Lora'}"), jobs / "Lora"
+    when_step(monkeypatch, {1: lambda: job.post(command)})
+    assert run(job) == 6
+    monkeypatch.undo()
+    file = "cat-step00000001.safetensors"
+    assert [path.name for path in job.out.glob("*.safetensors")] == [file]
+    assert not list(lora.glob("*.safetensors")) and not list(lora.glob("*.json"))
+    assert [event["kept_back"] for event in events(job, "saved") if event.get("file") == file] == [True]
+    assert run(job) == 0
+    assert (lora / "cat.safetensors").is_file() and not (lora / file).exists()
+    card = json.loads((lora / "cat-000001.json").read_text("utf-8"))
+    assert "(1 epoch)" in card["notes"] + card["description"]
