@@ -70,4 +70,4 @@ def test_few_flags_with_our_prefix() -> None:
     parser = argparse.ArgumentParser(add_help=False)
     preload.preload(parser)
     names = [action.option_strings[0] for action in parser._actions]
-    assert names == ["--lora-loop-home", "--lora-loop-allow-remote", "--lora-loop-photos"]
+    assert names == ["--lora-loop-home", "--lora-loop-allow-remote", "--lora-loop-photos", "--lora-loop-host-name"]

@@ -28,7 +28,7 @@ def kept(webui: WebUI) -> dict[Path, tuple[int, int]]:
 
 def test_s5_every_event_of_ours_is_guarded(webui: WebUI, events: list[Event]) -> None:
     before = kept(webui)
-    assert len(events) > 60
+    assert len(events) > 70
     for event in events:
         for headers, more in MADE_UP:
             answer = post(webui.address, event.body(**more), headers)
