@@ -215,35 +215,3 @@ def test_pictures_to_begin_with(beside: Beside) -> None:
     assert len(made.images) == 2
     for number, (image, text) in enumerate(zip(made.images, made.texts, strict=True)):
         assert same(image, beside.alone(text, "img2img", init_images=[start[number]]).images[0])
-
-
-def test_the_page(beside: Beside, browser: Any) -> None:
-    """Generate in the page, with whatever other extensions have put into it, as installed."""
-    page = browser.new_page(viewport={"width": 1400, "height": 1000})
-    page.set_default_timeout(120_000)
-    thrown: list[str] = []
-    page.on("pageerror", lambda error: thrown.append(str(error)))
-    page.route(re.compile(r"^https?://(?!127\.0\.0\.1|localhost)"), lambda route: route.abort())
-    page.goto(beside.webui.address, wait_until="domcontentloaded")
-    page.wait_for_function(
-        "document.querySelector('#txt2img_prompt textarea') && window.loraLoop && loraLoop.boxes.length"
-    )
-    page.wait_for_timeout(15_000)
-    box = page.locator("#txt2img_prompt textarea")
-    box.fill("a {red|red} cat, moody")
-    steps = page.locator("#txt2img_steps input[type=number]")
-    if steps.count():
-        steps.first.fill("2")
-    page.locator("#lora_loop_txt2img_accordion .label-wrap").first.click()
-    sentence = page.locator("#lora_loop_txt2img_beside")
-    sentence.wait_for(state="visible")
-    assert "Dynamic Prompts is here too" in sentence.inner_text()
-    page.wait_for_function(
-        "document.querySelector('#lora_loop_txt2img_preview').innerText.includes('a red cat, moody')"
-    )
-    page.locator("#txt2img_generate").first.click()
-    page.wait_for_function("document.querySelector('#html_info_txt2img').innerText.includes('Prompt choices')")
-    said = page.locator("#html_info_txt2img").inner_text()
-    assert said.startswith("a red cat, moody") and "Prompt template: " in said
-    page.close()
-    assert not [error for error in thrown if "loraloop" in error.lower()], thrown
