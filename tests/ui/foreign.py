@@ -68,7 +68,8 @@ class Event:
 
 
 def ours(url: str, values: Mapping[str, Any]) -> list[Event]:
-    """All events of a page that one of our components sends or that fill one; `values` are inputs by their components' ids."""
+    """All events of a page that one of our components sends, or that fill ours alone: the WebUI's own paste fills one of ours
+    beside its own. `values` are inputs by their components' ids."""
     with urllib.request.urlopen(f"{url}/config") as answer:
         config = json.load(answer)
     known = {one["id"]: one["props"] for one in config["components"]}
@@ -76,7 +77,9 @@ def ours(url: str, values: Mapping[str, Any]) -> list[Event]:
     found: list[Event] = []
     for index, event in enumerate(config["dependencies"]):
         sources = [one[0] if isinstance(one, list) else one for one in event["targets"]]
-        about = [ids[one] for one in (*sources, *event["outputs"]) if one in ids and ids[one].startswith(PREFIX)]
+        sent = [ids[one] for one in sources if one in ids and ids[one].startswith(PREFIX)]
+        filled = [ids.get(one, "") for one in event["outputs"]]
+        about = sent or (filled if all(one.startswith(PREFIX) for one in filled) else [])
         if about and event["backend_fn"]:
             given = [values.get(ids[one], known[one].get("value")) for one in event["inputs"]]
             found.append(Event(event.get("id", index), about[0], given))
