@@ -31,7 +31,7 @@ def train(job: Job, log: EventLog) -> None:
         if step == 3 and config.save.comment == "fail":
             raise DatasetError("The photos cannot be used.")
         if step == 3 and config.save.comment == "exit":
-            os._exit(7)
+            os._exit(13)
         commands = job.take()
         if {"stop", "pause"} & set(commands):
             raise Stopped(f"The run is over at step {step}.", "paused" if "pause" in commands else "stopped")

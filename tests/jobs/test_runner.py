@@ -97,7 +97,7 @@ def test_j8_it_stops_after_a_failure_when_it_is_told_to(workshop: Workshop, home
     assert runner.Runner(home, lambda _line: None, poll_s=0.05).run() is None
     left = queue.read(home)
     assert left.paused and [one.job for one in left.entries] == [good.folder.name]
-    assert [one.status for one in left.done] == ["interrupted"] and "exit code 7" in left.done[0].message
+    assert [one.status for one in left.done] == ["interrupted"] and "exit code 13" in left.done[0].message
 
 
 def test_j1_a_runner_that_was_killed_finds_its_trainer_again(workshop: Workshop, home: Path, quick: None) -> None:
