@@ -89,8 +89,12 @@ class Standing:
 
 def head() -> str:
     scripts = [HOST_SCRIPT, *(file.read_text("utf-8") for file in sorted((ROOT / "javascript").glob("*.js")))]
-    style = (ROOT / "style.css").read_text("utf-8")
-    return "".join(f"<script>{script}</script>\n" for script in scripts) + f"<style>{style}</style>"
+    return "".join(f"<script>{script}</script>\n" for script in scripts)
+
+
+def foot() -> str:
+    """The style comes last, so that it wins over gradio's of the same weight."""
+    return f"<style>{(ROOT / 'style.css').read_text('utf-8')}</style>"
 
 
 def tab(name: str) -> None:
@@ -142,7 +146,8 @@ def inject() -> None:
 
     def answer(*args: Any, **kwargs: Any) -> Any:
         response = original(*args, **kwargs)
-        response.body = response.body.replace(b"</head>", f"{head()}</head>".encode())
+        body = response.body.replace(b"</head>", f"{head()}</head>".encode())
+        response.body = body.replace(b"</body>", f"{foot()}</body>".encode())
         response.init_headers()
         return response
 
