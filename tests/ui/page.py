@@ -70,7 +70,8 @@ class Standing:
         return folder if folder.is_dir() else None
 
     def option(self, name: str, default: Any = None) -> Any:
-        return default
+        loaded = self.data_folder / "loaded.txt"
+        return loaded.read_text("utf-8") if name == "sd_model_checkpoint" and loaded.is_file() else default
 
     def is_non_local(self) -> bool:
         return self.reachable
