@@ -157,20 +157,17 @@ def test_what_was_changed_after_the_check_is_checked_again(served: Served, visit
     fill(page, "folder", str(served.data / "photos"))
     check(page)
     before = jobs(served.data)
-    page.click("#lora_loop_train_options >> text=All options")
-    page.click("#lora_loop_train_options button:has-text('Loop')")
-    fill(page, "loop_steps", "6")
+    fill(page, "trigger", "sks")
     page.click("#lora_loop_train_start")
     page.wait_for_selector("#lora_loop_train_notice :text('Something was changed after the check')", timeout=60_000)
-    assert "6 steps" in page.inner_text("#lora_loop_train_sentence")
-    assert page.locator(".lora-loop-card").count() == 6
+    assert page.locator(".lora-loop-card", has_text="sks cat").count() == 5
     assert jobs(served.data) == before
     page.click("#lora_loop_train_start")
     page.wait_for_function(
         "document.querySelector('#lora_loop_train_head')?.innerText.includes('changed')", timeout=60_000
     )
     [made] = set(jobs(served.data)) - set(before)
-    assert Job(made).config().loop.steps == 6
+    assert Job(made).config().trigger == "sks"
     page.wait_for_selector(".lora-loop-pill.lora-loop-done", timeout=TRAINED)
 
 
