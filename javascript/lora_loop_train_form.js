@@ -53,7 +53,8 @@
         const first = new MutationObserver(() => { // the server's first answer: before it a click may be lost
             first.disconnect();
             const form = kept();
-            if (form) loop.trainSend({act: "restore", form}, "load");
+            // a page without one may be older than the checkpoint that the WebUI has loaded now
+            loop.trainSend(form ? {act: "restore", form} : {act: "fresh", base: read().base}, "load");
             setInterval(keep, EVERY); // what the server fills in comes without an event
         });
         first.observe(beat, {childList: true, subtree: true, characterData: true});

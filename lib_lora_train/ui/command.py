@@ -25,6 +25,8 @@ window.onAfterUiUpdate = () => {};
 window.onOptionsChanged = () => {};
 """
 """What our scripts expect of a WebUI."""
+USED = ("words", "tell")
+"""What the tab's scripts use of the other ones."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -109,7 +111,7 @@ def _page(gradio: Any) -> Any:
     tab = importlib.import_module("lib_lora_train.ui.train_tab")
     listen = importlib.import_module("lib_lora_train.ui.events").listen
     folder = ROOT / "javascript"
-    files = [folder / "lora_loop_tell.js", *sorted(folder.glob("lora_loop_train*.js"))]
+    files = [*(folder / f"lora_loop_{name}.js" for name in USED), *sorted(folder.glob("lora_loop_train*.js"))]
     script = "\n".join(file.read_text("utf-8") for file in files)
     with gradio.Blocks(title="LoRA Loop", css=(ROOT / "style.css").read_text("utf-8"), analytics_enabled=False) as page:
         tab.build()

@@ -45,6 +45,8 @@ class Scene:
     draws: list[str] = field(default_factory=lambda: list[str]())
     message: str = ""
     good: bool = False
+    imports: int = 0
+    """How often files were dropped: the page waits for an answer that is new, also where its words are not."""
 
     def view(self, desk: Desk) -> Page | None:
         """The page of values that is looked at, None when there is none."""
@@ -198,6 +200,7 @@ def undo(scene: Scene, desk: Desk) -> None:
 @told
 def take_in(scene: Scene, desk: Desk, dropped: object) -> None:
     """Take in wildcard files that were dropped on the page."""
+    scene.imports += 1
     _refuse(desk)
     given = cast("list[object]", dropped) if isinstance(dropped, list) else [dropped]
     found = wildcards_import.take_in(desk.store, given)

@@ -339,7 +339,8 @@ def _beat(now: Scene, here: Desk) -> list[Any]:
 
 
 def _load(raw: Any, now: Scene) -> list[Any]:
-    """Put something into the form: a job's settings, the form that the browser kept over a reload, sample photos."""
+    """Put something into the form: a job's settings, the form that the browser kept over a reload, sample photos,
+    the checkpoint that is loaded now."""
     here, told = desk(host.find()), scene.clicked(raw)
     names = (*ANSWERS, *(field.name for field in form.fields()), "subject")
     found: dict[str, Any] = {}
@@ -347,6 +348,8 @@ def _load(raw: Any, now: Scene) -> list[Any]:
     def work() -> None:
         if told.get("act") == "restore":
             found.update(_restored(here, told.get("form")))
+        elif told.get("act") == "fresh":
+            found.update(_offered(here, told.get("base")))
         elif told.get("act") == "sample_photos":
             folder, who = here.sample_photos()
             found.update(folder=folder, trigger=who.trigger, class_word=who.class_word, name=who.trigger)
@@ -365,6 +368,15 @@ def _load(raw: Any, now: Scene) -> list[Any]:
     card = train_presets.card(here, found["preset"]) if "preset" in found else gr.update()
     about = train_presets.about_base(here, found["base"]) if "base" in found else gr.update()
     return [*_beat(now, here), *filled, card, about]
+
+
+def _offered(here: Desk, base: Any) -> dict[str, Any]:
+    """What a page that nobody has filled in offers instead of `base`, where another checkpoint is loaded since then."""
+    first = here.first_base()
+    if not first or base == first:
+        return {}
+    preset = here.preset_for(first, "person")
+    return {"base": first, "preset": preset, **here.values_of(preset, first)}
 
 
 def _restored(here: Desk, kept: Any) -> dict[str, Any]:

@@ -123,11 +123,12 @@ def draws(texts: Sequence[str]) -> Html:
     return element("ol", joined(element("li", text) for text in texts), class_="lora-loop-draws") if texts else Html("")
 
 
-def notice(text: str, good: bool = False) -> Html:
-    """A sentence above the values: what was done, or what could not be."""
+def notice(text: str, good: bool = False, number: int | None = None) -> Html:
+    """A sentence above the values: what was done, or what could not be. `number` tells it from the same one before."""
     if not text:
         return Html("")
-    return element("p", text, class_="lora-loop-notice lora-loop-good" if good else "lora-loop-notice", role="alert")
+    kind = "lora-loop-notice lora-loop-good" if good else "lora-loop-notice"
+    return element("p", text, class_=kind, role="alert", data_number=number)
 
 
 def _hint(words: str, figure: str = "") -> Html:

@@ -172,7 +172,7 @@ def _outputs(now: Scene, desk: surroundings.Desk, page: Page | None) -> list[Any
     message = now.message or refused
     return [
         wildcards_html.tree(desk.shelf.listing(now.opened, now.query), now.name),
-        _filled(wildcards_html.notice(message, now.good)),
+        _filled(wildcards_html.notice(message, now.good, now.imports)),
         _filled(wildcards_html.hits(now.hits) if now.hits is not None else Html("")),
         _filled(_head_of(now, page)),
         gr.update(visible=viewing),

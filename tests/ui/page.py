@@ -70,7 +70,8 @@ class Standing:
         return folder if folder.is_dir() else None
 
     def option(self, name: str, default: Any = None) -> Any:
-        return default
+        loaded = self.data_folder / "loaded.txt"
+        return loaded.read_text("utf-8") if name == "sd_model_checkpoint" and loaded.is_file() else default
 
     def is_non_local(self) -> bool:
         return self.reachable
@@ -89,8 +90,12 @@ class Standing:
 
 def head() -> str:
     scripts = [HOST_SCRIPT, *(file.read_text("utf-8") for file in sorted((ROOT / "javascript").glob("*.js")))]
-    style = (ROOT / "style.css").read_text("utf-8")
-    return "".join(f"<script>{script}</script>\n" for script in scripts) + f"<style>{style}</style>"
+    return "".join(f"<script>{script}</script>\n" for script in scripts)
+
+
+def foot() -> str:
+    """The style comes last, so that it wins over gradio's of the same weight."""
+    return f"<style>{(ROOT / 'style.css').read_text('utf-8')}</style>"
 
 
 def tab(name: str) -> None:
@@ -142,7 +147,8 @@ def inject() -> None:
 
     def answer(*args: Any, **kwargs: Any) -> Any:
         response = original(*args, **kwargs)
-        response.body = response.body.replace(b"</head>", f"{head()}</head>".encode())
+        body = response.body.replace(b"</head>", f"{head()}</head>".encode())
+        response.body = body.replace(b"</body>", f"{foot()}</body>".encode())
         response.init_headers()
         return response
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import json
 import random
+import shutil
 import urllib.error
 import urllib.request
+import zipfile
 from collections.abc import Callable
 from typing import Any
 
@@ -231,6 +234,78 @@ def test_the_wildcards_tab_from_the_keyboard_to_the_file(served: Served, visit: 
     page.click("#lora_loop_wildcards_undo")
     page.wait_for_selector("[data-name='paint/colour']", timeout=WAIT)
     (own / "paint" / "colour.txt").unlink()
+
+
+def drop_on_the_list(page: Any, name: str, content: bytes) -> None:
+    """A file dragged onto the list and dropped there; first it is only held above it."""
+    page.evaluate(DRAGGED, [name, content.hex(), ["dragover"]])
+    assert page.locator("#lora_loop_wildcards_shelf.lora-loop-over").count() == 1
+    page.evaluate(DRAGGED, [name, content.hex(), ["dragleave"]])
+    assert page.locator(".lora-loop-over").count() == 0
+    page.wait_for_timeout(500)  # as a hand needs: gradio takes no event while it ends the same one
+    before = page.evaluate(ANSWER)
+    page.evaluate(DRAGGED, [name, content.hex(), ["dragover", "drop"]])
+    assert page.locator(".lora-loop-over").count() == 0
+    page.wait_for_function(f"(before) => ({ANSWER})() !== before", arg=before, timeout=WAIT)
+    page.wait_for_selector("#lora_loop_wildcards_dropped:not([aria-busy])", timeout=WAIT)
+
+
+ANSWER = "() => document.querySelector('#lora_loop_wildcards_notice .lora-loop-notice')?.dataset.number"
+DRAGGED = """([name, hex, kinds]) => {
+    const dataTransfer = new DataTransfer();
+    dataTransfer.items.add(new File([new Uint8Array(hex.match(/../g).map(pair => parseInt(pair, 16)))], name));
+    const tree = document.querySelector("#lora_loop_wildcards_tree [role=treeitem]");
+    for (const kind of kinds) tree.dispatchEvent(new DragEvent(kind, {dataTransfer, bubbles: true, cancelable: true}));
+}"""
+
+
+def pack(**members: str) -> bytes:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as opened:
+        for name, text in members.items():
+            opened.writestr(f"{name}.txt", text)
+    return stream.getvalue()
+
+
+def test_a_pack_that_is_dropped_on_the_list_is_taken_in(served: Served, visit: Callable[..., Any]) -> None:
+    page = visit(served)
+    own = served.data / "lora-loop" / "wildcards"
+    notice = "#lora_loop_wildcards_notice"
+    open_wildcards(page)
+    assert "Choose a wildcard" in page.inner_text(".lora-loop-nothing")
+    drop_on_the_list(page, "pack.zip", pack(dropped_a="red\n", dropped_b="green\n"))
+    page.wait_for_selector("[data-name=dropped_a]", timeout=WAIT)
+    assert page.inner_text(f"{notice} .lora-loop-good").startswith("2 files of wildcards were taken in.")
+    assert (own / "dropped_b.txt").read_text("utf-8") == "green\n"
+    for _ in range(2):  # the second time the words stay the same, and the waiting ends all the same
+        drop_on_the_list(page, "pack.zip", pack(dropped_a="blue\n", dropped_b="blue\n"))
+        assert "2 are there already" in page.inner_text(notice)
+    assert (own / "dropped_a.txt").read_text("utf-8") == "red\n"
+    drop_on_the_list(page, "run.zip", b"MZ")
+    assert page.locator(f"{notice} .lora-loop-notice:not(.lora-loop-good)").count() == 1
+    drop_on_the_list(page, "dropped_c.txt", b"one\n")
+    page.wait_for_selector(".lora-loop-values", timeout=WAIT)
+    assert page.locator(".lora-loop-nothing").count() == 0
+    for name in "abc":
+        (own / f"dropped_{name}.txt").unlink()
+
+
+def test_undo_is_offered_while_there_is_something_deleted(served: Served, visit: Callable[..., Any]) -> None:
+    trash = served.data / "lora-loop" / "trash"
+    shutil.rmtree(trash, ignore_errors=True)
+    page = visit(served)
+    own = served.data / "lora-loop" / "wildcards"
+    own.mkdir(parents=True, exist_ok=True)
+    (own / "short_lived.txt").write_text("a\n", "utf-8")
+    open_wildcards(page)
+    undo = "#lora_loop_wildcards_undo"
+    page.wait_for_selector(f"{undo}:disabled", timeout=WAIT)
+    page.click("[data-name=short_lived]")
+    page.click("#lora_loop_wildcards_delete")
+    page.wait_for_selector(f"{undo}:enabled", timeout=WAIT)
+    page.click(undo)
+    page.wait_for_selector(f"{undo}:disabled", timeout=WAIT)
+    (own / "short_lived.txt").unlink()
 
 
 def test_search_finds_names_and_values(served: Served, visit: Callable[..., Any]) -> None:

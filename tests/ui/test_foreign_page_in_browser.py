@@ -203,3 +203,20 @@ def test_the_page_alone_works_for_who_opens_it(alone: Served, browser: Any) -> N
         made.unlink()
     finally:
         page.close()
+
+
+def test_the_scripts_of_the_page_alone_are_all_there(alone: Served, browser: Any) -> None:
+    """`ui` loads only some of our scripts: what those use of the others must come too."""
+    page, thrown = browser.new_page(), []
+    page.on("pageerror", lambda error: thrown.append(str(error)))
+    try:
+        page.goto(alone.url)
+        page.wait_for_selector("#lora_loop_train_build [data-say]", timeout=90_000)
+        page.wait_for_selector("#lora_loop_train_build [data-say][data-said]", timeout=15_000)
+        beat = page.text_content("#lora_loop_train_beat")
+        page.wait_for_function(
+            "beat => document.querySelector('#lora_loop_train_beat').textContent !== beat", arg=beat, timeout=15_000
+        )
+    finally:
+        page.close()
+    assert not thrown

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,8 @@ from typing import Any
 import pytest
 
 from lib_lora_train.files.safetensors_header import read_header
-from tests.ui.conftest import Served
+from lib_lora_train.train.job import Job
+from tests.ui.conftest import ROOT, Served, python_with
 
 WAIT = 15_000
 TRAINED = 180_000
@@ -145,6 +148,76 @@ def test_two_pages_see_the_same_and_one_run_starts(served: Served, visit: Callab
     first.wait_for_function(
         "document.querySelector('#lora_loop_train_jobs li').innerText.includes('done')", timeout=TRAINED
     )
+
+
+def test_what_was_changed_after_the_check_is_checked_again(served: Served, visit: Callable[..., Any]) -> None:
+    page = visit(served)
+    open_train(page)
+    answer(page, "changed")
+    fill(page, "folder", str(served.data / "photos"))
+    check(page)
+    before = jobs(served.data)
+    fill(page, "trigger", "sks")
+    page.click("#lora_loop_train_start")
+    page.wait_for_selector("#lora_loop_train_notice :text('Something was changed after the check')", timeout=60_000)
+    assert page.locator(".lora-loop-card", has_text="sks cat").count() == 5
+    assert jobs(served.data) == before
+    page.click("#lora_loop_train_start")
+    page.wait_for_function(
+        "document.querySelector('#lora_loop_train_head')?.innerText.includes('changed')", timeout=60_000
+    )
+    [made] = set(jobs(served.data)) - set(before)
+    assert Job(made).config().trigger == "sks"
+    page.wait_for_selector(".lora-loop-pill.lora-loop-done", timeout=TRAINED)
+
+
+def test_a_check_that_ends_after_a_start_does_not_cover_the_run(served: Served) -> None:
+    done = subprocess.run(
+        [str(python_with(served.version)), "-c", LATE, str(ROOT), str(served.data)], capture_output=True, text=True
+    )
+    assert done.stdout.splitlines()[-1:] == ["shown: 4, after a start: 0"], done.stderr[-3000:]
+
+
+LATE = """
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+sys.path.insert(0, sys.argv[1])
+from tests.ui import page
+from lib_lora_train.ui import train_tab
+from lib_lora_train.ui.train import form, scene
+standing = page.Standing(Path(sys.argv[2]), False)
+page.host.find = lambda: standing
+look = train_tab._look_at
+values = train_tab.desk(standing).values_of("tiny", "tiny.safetensors")
+answers = ["late", "ohwx", "cat", "tiny.safetensors", str(standing.data_folder / "photos"), "tiny", *values.values()]
+count = 4 + len(form.fields())
+news = lambda now: sum("value" in one or "visible" in one for one in train_tab._check(now, *answers)[-count:][:4])
+shown = news(scene.Scene())
+def late(now, *given):
+    look(now, *given)
+    now.starts += 1  # "Start training" was pressed while the photos were looked at
+train_tab._look_at = late
+print(f"shown: {shown}, after a start: {news(scene.Scene())}")
+"""
+
+
+def test_a_new_page_offers_the_checkpoint_that_is_loaded_now(served: Served, visit: Callable[..., Any]) -> None:
+    loaded, later = served.data / "loaded.txt", served.data / "models" / "later.safetensors"
+    shutil.copyfile(served.data / "models" / "tiny.safetensors", later)
+    loaded.write_text("tiny.safetensors", "utf-8")
+    base = "#lora_loop_train_base input"
+    try:
+        page = visit(served)
+        open_train(page)
+        page.wait_for_function(f"document.querySelector('{base}').value === 'tiny.safetensors'", timeout=WAIT)
+        loaded.write_text(later.name, "utf-8")
+        page = visit(served)
+        open_train(page)
+        page.wait_for_function(f"document.querySelector('{base}').value === 'later.safetensors'", timeout=WAIT)
+    finally:
+        loaded.unlink()
+        later.unlink()
 
 
 def test_the_page_asks_only_while_it_is_looked_at_and_for_little(served: Served, visit: Callable[..., Any]) -> None:
