@@ -94,16 +94,18 @@ def picture(folder: Path, row: dict[str, Any]) -> Image.Image:
 def test_ten_epochs_by_three_weights_by_two_prompts(webui: WebUI, files: Files) -> None:
     """Stopped in the middle and continued; then each kind of cell against a direct job of the WebUI."""
 
+    finished = threading.Event()
+
     def stop() -> None:
-        for _ in range(1200):
+        while not finished.wait(0.02):
             if webui.call("/sdapi/v1/progress?skip_current_image=true")["state"]["job_no"] >= 20:
                 webui.call("/sdapi/v1/interrupt", {})
                 return
-            time.sleep(0.02)
 
     pressing = threading.Thread(target=stop)
     pressing.start()
     folder, manifest = make(webui, files)
+    finished.set()
     pressing.join()
     before = [row for row in manifest["cells"] if row["state"] == "done"]
     assert len(manifest["cells"]) == 62 and 0 < len(before) < 62
