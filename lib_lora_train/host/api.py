@@ -37,7 +37,12 @@ class Host(Protocol):
 
     @property
     def lora_folder(self) -> Path | None:
-        """Where it looks for LoRA files."""
+        """Where LoRA files are put."""
+        ...
+
+    @property
+    def lora_folders(self) -> tuple[Path, ...]:
+        """Where it looks for LoRA files: the folder above first."""
         ...
 
     def catalogue(self) -> Catalogue:

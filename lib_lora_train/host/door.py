@@ -62,8 +62,11 @@ def before_process(p: Any, arguments: Sequence[Any]) -> None:
     if mine is not None:
         _undo(p, mine)
     copied = isinstance(getattr(p, "lora_loop", None), parts.Own)
+    if copied:
+        for method in HIRES_METHODS.values():
+            p.__dict__.pop(method, None)
     other_extensions.leave(p)
-    p.lora_loop = mine = parts.Own(id(p))
+    p.lora_loop = parts.Own(id(p))
     try:
         picture = parts.picture_number(p)
         _turn(p)
@@ -74,7 +77,7 @@ def before_process(p: Any, arguments: Sequence[Any]) -> None:
             )  # a copy of a running job may be made for its hooks only
             _prepare(find(), p, request, picture, session)
     except Exception as error:
-        _keep(p, mine, "override_settings", "n_iter")
+        _keep(p, p.lora_loop, "override_settings", "n_iter")
         p.override_settings, p.n_iter = Refusal(error), 0
 
 

@@ -100,7 +100,7 @@ def _plan(found: Run, form: GridForm, page: Page) -> Plan:
 
 
 def keep_one(host: WebUI, run: str, epoch: str, weight: Any, name: str) -> Kept:
-    """Keep one epoch of a run in the LoRA folder under `grid.keep`'s rules. Raises LoraLoopError."""
+    """Keep one epoch of a run in its LoRA folder under `grid.keep`'s rules. Raises LoraLoopError."""
     found = grid_runs.named(host, run)
     chosen = discover.choose(found, epoch.strip()) if epoch.strip() else ()
     if len(chosen) != 1:
@@ -109,7 +109,7 @@ def keep_one(host: WebUI, run: str, epoch: str, weight: Any, name: str) -> Kept:
         raise RequestError("The weight to keep is not a number.")
     if not 0 < abs(weight) <= MOST_WEIGHT:
         raise RequestError(f"The weight to keep is {weight:g}; use one between 0 and {MOST_WEIGHT}.")
-    root = Root(grid_runs.lora_folder(host))
+    root = Root(grid_runs.folder_of(host, found))
     for one in found.epochs:  # a link would have a file moved that lies elsewhere
         root.resolve(one.path.relative_to(root.folder).as_posix())
     _require_idle(host)
@@ -157,7 +157,7 @@ def prompt_with(prompt: str, found: Run, name: str, weight: float) -> str:
 
 def kept_run(host: WebUI, kept: Kept) -> Run:
     """The run that the kept file is now."""
-    return grid_runs.named(host, str(kept.path.relative_to(grid_runs.lora_folder(host))))
+    return grid_runs.named(host, str(kept.path))
 
 
 def _archives(host: WebUI) -> Path:

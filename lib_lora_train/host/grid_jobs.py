@@ -15,9 +15,11 @@ from lib_lora_train.grid.render import Failure, Picture
 from lib_lora_train.host.errors import HostError
 from lib_lora_train.host.modules import optional
 from lib_lora_train.host.parts import Own
+from lib_lora_train.host.shots import HIRES, HIRES_NEGATIVE, Shot
 from lib_lora_train.host.webui import WebUI
 from lib_lora_train.keywords.catalogue import CHECKPOINT
 from lib_lora_train.keywords.table import KEYWORDS
+from lib_lora_train.prompt import NEGATIVE, POSITIVE, Prompt
 
 CHECKPOINT_SETTING = "checkpoint"
 _NOT_A_SETTING = frozenset({"checkpoint", "vae", "seed", "styles", "negative_prompt", "n_iter", "batch_size"})
@@ -69,10 +71,21 @@ class JobRenderer:
         job.seed, job.subseed = [cell.seed for cell in cells], [self._subseed] * len(cells)
         job.batch_size, job.n_iter, job.styles = len(cells), 1, []
         job.do_not_save_grid = True
-        job.lora_loop = Own(id(job), part=True)  # texts are drawn already
+        shots = [self._shot(job, number, cell) for number, cell in enumerate(cells)]
+        job.lora_loop = Own(id(job), shots, part=True)  # texts are drawn already, and watched as in any job of ours
         changed = {name: value for name, value in cells[0].settings.items() if name in self._host_axes(cells[0])}
         self._host.apply(job, {**changed, CHECKPOINT_SETTING: cells[0].checkpoint.name})
         return job
+
+    def _shot(self, job: Any, number: int, cell: Cell) -> Shot:
+        """A cell as one image of a job. Where the job has hires prompts of its own, the cells have them too."""
+        texts = {
+            POSITIVE: cell.prompt,
+            NEGATIVE: cell.negative,
+            HIRES: getattr(job, "hr_prompt", "") or cell.prompt,
+            HIRES_NEGATIVE: getattr(job, "hr_negative_prompt", "") or cell.negative,
+        }
+        return Shot(number, cell.seed, self._subseed, texts, {}, Prompt(texts, cell.seed), {})
 
     def _host_axes(self, cell: Cell) -> frozenset[str]:
         """Settings that differ from the person's own."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -48,12 +49,12 @@ class WebUI:
     def lora_folder(self) -> Path | None:
         """Where LoRA files are put."""
         given = self.flag("lora_dir")
-        return Path(given).absolute() if given else None
+        return Path(os.path.normpath(Path(given).absolute())) if given else None
 
     @property
     def lora_folders(self) -> tuple[Path, ...]:
         """Where LoRA files are looked for: the folder above first, then those of `--lora-dirs` (Forge Neo)."""
-        more = [Path(one).absolute() for one in self.flag("lora_dirs") or ()]
+        more = [Path(os.path.normpath(Path(one).absolute())) for one in self.flag("lora_dirs") or ()]
         return tuple(dict.fromkeys([*([self.lora_folder] if self.lora_folder else []), *more]))
 
     def flag(self, name: str, default: Any = None) -> Any:

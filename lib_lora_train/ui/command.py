@@ -136,6 +136,11 @@ class Alone:
         """Where finished files go as well, when it was told."""
         return self.given.lora.absolute() if self.given.lora else None
 
+    @property
+    def lora_folders(self) -> tuple[Path, ...]:
+        """No other folder is known."""
+        return (self.lora_folder,) if self.lora_folder else ()
+
     def catalogue(self) -> Catalogue:
         """The checkpoints of the model folders."""
         folders = [one.absolute() for one in self.given.models] or [Path(self.given.home) / "models"]

@@ -307,7 +307,9 @@ class Double:
             getattr(p, "setup_prompts", lambda: self.fill(p))()
             numbers = range(len(p.all_prompts))
             p.all_seeds = p.seed if isinstance(p.seed, list) else [int(p.seed) + number for number in numbers]
-            p.all_subseeds = [int(p.subseed) + number for number in range(len(p.all_prompts))]
+            p.all_subseeds = (
+                p.subseed if isinstance(p.subseed, list) else [int(p.subseed) + number for number in numbers]
+            )
             p.scripts.call("process", p)
             p.init(p.all_prompts, p.all_seeds, p.all_subseeds)
             images, texts = self.loop(p)

@@ -32,6 +32,7 @@ def webui(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     write_lora(tmp_path / "Lora" / "alone.safetensors", 50)
     made = SimpleNamespace(
         lora_folder=tmp_path / "Lora",
+        lora_folders=(tmp_path / "Lora",),
         data_folder=tmp_path,
         flag=lambda name: None,
         shared=SimpleNamespace(state=SimpleNamespace(job="")),
@@ -59,6 +60,28 @@ def test_runs_are_listed_by_name_those_of_several_files_first(webui: Any) -> Non
     assert grid_runs.named(webui, "more/y").folder == webui.lora_folder / "more"
     assert [grid_runs.named(webui, text).name for text in ("x", "x-000002", "x.safetensors", "y")] == list("xxxy")
     assert grid_runs.named(webui, str(webui.lora_folder / "x-000001.safetensors")).name == "x"
+
+
+def test_neo_11_every_lora_folder_counts(webui: Any, tmp_path: Path) -> None:
+    """`--lora-dirs`: runs of each folder are listed, found, kept and undone where they lie."""
+    more = tmp_path / "elsewhere"
+    webui.lora_folders = (webui.lora_folder, tmp_path / "gone", more)
+    write_run(more / "deep", "w", 2)
+    write_run(more, "x", 1)
+    assert grid_runs.listed(webui) == ["deep/w", "more/y", "x", "z", "alone"]
+    assert (
+        grid_runs.named(webui, "z").folder == grid_runs.named(webui, str(more / "z-000001.safetensors")).folder == more
+    )
+    assert grid_runs.named(webui, "deep/w").folder == more / "deep"
+    assert grid_runs.named(webui, "x").folder == webui.lora_folder
+    with pytest.raises(RunNotFound):
+        grid_runs.named(webui, "deep/nobody")
+    with pytest.raises(RequestError, match="own LoRA folders"):
+        grid_runs.named(webui, "../grids/x")
+    before = listing(more)
+    kept = grid_desk.keep_one(webui, "z", "epoch 2", 0.8, "")
+    assert kept.path.parent == more and grid_desk.kept_run(webui, kept).folder == more
+    assert grid_desk.undo(webui, "z")[0] == "z" and listing(more) == before
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import re
 import sys
@@ -20,7 +21,7 @@ from lib_lora_train.keywords.catalogue import CHECKPOINT, Catalogue, Entry
 from lib_lora_train.keywords.errors import KeywordError
 from lib_lora_train.train.base import signatures
 from tests import checkpoint_files
-from tests.host.double import Double, webui
+from tests.host.double import Double, Other, webui
 
 __all__ = ["webui"]
 
@@ -47,6 +48,22 @@ def test_neo_1_the_job_keeps_nothing_of_ours(webui: Double) -> None:
     p = webui.job(prompt="a {red|green} cat", enable_hr=True)
     webui.process_images(p)
     assert not {"get_hr_prompt", "get_hr_negative_prompt"} & set(vars(p))
+
+
+def test_neo_1_a_copy_of_a_running_job_has_a_hires_record_of_its_own(webui: Double) -> None:
+    only(webui, "neo")
+    copies: list[Any] = []
+
+    class Copying(Other):
+        def process_batch(self, p: Any, *_: Any, **__: Any) -> None:
+            copies.append(copy.copy(p))
+
+    script = webui.runner.add(Copying())
+    webui.make(prompt="a {red|red} cat", hr_prompt="a {sharp|sharp} cat", enable_hr=True)
+    webui.runner.alwayson_scripts.remove(script)
+    [again] = copies
+    again.prompt, again.hr_prompt, again.n_iter, again.extra_generation_params = "a dog", "a soft dog", 1, {}
+    assert "Hires prompt: a soft dog" in webui.process_images(again).texts[0]
 
 
 @pytest.mark.parametrize("template", ["a {flux capacitor|flux gate}", "a {FLUX|Flux} cat", 'a {flux, "x: y"|flux}\nb'])

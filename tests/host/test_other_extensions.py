@@ -10,8 +10,11 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from lib_lora_train.grid.plan import Cell, Checkpoint
+from lib_lora_train.grid.render import Picture
 from lib_lora_train.host import door, dynamic_prompts, find, infotext
 from lib_lora_train.host.errors import HostError, RequestError
+from lib_lora_train.host.grid_jobs import JobRenderer
 from lib_lora_train.host.other_extensions import CHANGED_BY, follows
 from lib_lora_train.host.session import SESSION
 from tests.host.double import Double, DynamicPrompts, Other, webui
@@ -394,3 +397,25 @@ def test_it_is_found_on_the_page(webui: Double, monkeypatch: pytest.MonkeyPatch)
     webui.runner.add(DynamicPrompts())
     assert dynamic_prompts.on_page(False) and not dynamic_prompts.on_page(True)
     assert find().option("lora_loop_dynamic_prompts", "take over") == "take over"
+
+
+@pytest.mark.parametrize("hires", [False, True])
+@pytest.mark.parametrize("before_ours", [False, True])
+def test_the_cells_of_an_epoch_grid_are_drawn_as_planned(webui: Double, before_ours: bool, hires: bool) -> None:
+    """A cell's prompt was drawn for the whole grid: it is neither lost nor drawn again."""
+    rival = webui.runner.add(DynamicPrompts(), before_ours=before_ours)
+    base = Checkpoint("one.safetensors", webui.folder / "one.safetensors", "1")
+    texts = ("a {red|blue} cat", "a {red|blue} dog", "a {red|blue} cat")
+    cells = [Cell(str(at), base, None, 0, text, "grey", 5 + at, {"steps": 3}) for at, text in enumerate(texts)]
+    fields: dict[str, Any] = {"enable_hr": True, "hr_prompt": ""} if hires else {}
+    job = webui.job(prompt="what the page says", steps=3, subseed=2, **fields)
+    renderer = JobRenderer(find(), job, subseed=2)
+    made = [picture for part in (cells[:2], cells[2:]) for picture in renderer.draw(part)]
+    assert [(shot["prompt"], shot["negative_prompt"], shot["seed"]) for shot in webui.rendered] == [
+        (cell.text, "grey", cell.seed) for cell in cells
+    ]
+    for picture, cell in zip(made, cells, strict=True):
+        assert isinstance(picture, Picture), picture
+        assert picture.infotext.startswith(f"{cell.text}\nNegative prompt: grey\n")
+        assert f"Seed: {cell.seed}" in picture.infotext and "Template" not in picture.infotext
+    assert job.prompt == "what the page says" and not rival.told

@@ -69,6 +69,10 @@ class Standing:
         folder = self.data_folder / "Lora"
         return folder if folder.is_dir() else None
 
+    @property
+    def lora_folders(self) -> tuple[Path, ...]:
+        return (self.lora_folder,) if self.lora_folder else ()
+
     def option(self, name: str, default: Any = None) -> Any:
         loaded = self.data_folder / "loaded.txt"
         return loaded.read_text("utf-8") if name == "sd_model_checkpoint" and loaded.is_file() else default

@@ -124,8 +124,8 @@ def test_a6_the_same_picture_again_from_a_pasted_text(
     webui: WebUI, page: Any, other_checkpoint: str, tags: str
 ) -> None:
     """The WebUI's own paste button, then ours: bit for bit, whatever the WebUI leaves out and the page says."""
+    page.wait_for_timeout(PRESETS)  # Forge's page takes over the checkpoint that a job has at that moment
     made = webui.make(prompt=f"a {{red|blue}} cat {tags.replace('{other}', other_checkpoint)}", width=64, height=64)
-    page.wait_for_timeout(PRESETS)
     page.fill(PROMPT, made.texts[0])
     page.click("#txt2img_tools #paste, #paste")
     page.wait_for_selector(f"{AGAIN} button")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
 import time
@@ -13,21 +14,27 @@ import pytest
 from PIL import Image
 
 from tests.webui.client import BASE, Refused, WebUI, same
+from tests.webui.lora_file import write_lora
+from tests.webui.train_tab import folders
 
+STRENGTH = 10
+"""Makes every epoch and weight visible in a picture of two steps."""
 EPOCHS, WEIGHTS = 10, "0,0.5,0.75,1"
 NAME = "grid-test"
 SCRIPT = "lora loop epoch grid"
 
 
 class Files:
-    """A run made of a LoRA that the WebUI has: each file is that LoRA times a factor."""
+    """A run for the WebUI's base, in its LoRA folder: each file is one and the same LoRA times a factor."""
 
-    def __init__(self, origin: Path) -> None:
+    def __init__(self, webui: WebUI) -> None:
         np, library = pytest.importorskip("numpy"), pytest.importorskip("safetensors.numpy")
         self._save, self._number = library.save_file, np.float32
-        self._tensors = library.load_file(origin)
         self.name = f"{NAME}{int(time.time())}"
-        self.folder = origin.parent
+        self.folder = folders(webui)[1]
+        origin = self.path(self.name)
+        write_lora(origin, webui.base(), seed=1)
+        self._tensors = library.load_file(origin)
 
     def __getitem__(self, epoch: int) -> str:
         return f"{self.name}-{epoch:06d}"
@@ -38,7 +45,7 @@ class Files:
     def write(self, name: str, factor: float, epoch: int) -> None:
         """As a trainer does it: under another name first, then in the place of what was there."""
         changed = {
-            key: (tensor * self._number(factor) if key.endswith("lora_up.weight") else tensor)
+            key: (tensor * self._number(STRENGTH * factor) if key.endswith("lora_up.weight") else tensor)
             for key, tensor in self._tensors.items()
         }
         texts = {"ss_output_name": self.name, "ss_epoch": str(epoch), "ss_base_model_version": "sd_v1"}
@@ -46,21 +53,26 @@ class Files:
         self.path(name).with_suffix(".new").replace(self.path(name))
 
 
+@contextlib.contextmanager
+def trained(webui: WebUI, epochs: int) -> Iterator[Files]:
+    """So many epochs of a run, the last one also under the run's name; taken away again."""
+    made = Files(webui)
+    try:
+        for epoch in range(1, epochs + 1):
+            made.write(made[epoch], epoch / epochs, epoch)
+        made.write(made.name, 1.0, epochs)
+        webui.call("/sdapi/v1/refresh-loras", {})
+        yield made
+    finally:
+        for path in made.folder.glob(f"{made.name}*"):
+            path.unlink()
+        webui.call("/sdapi/v1/refresh-loras", {})
+
+
 @pytest.fixture(scope="module")
 def files(webui: WebUI) -> Iterator[Files]:
-    """Ten epochs of a run and the final one; taken away again."""
-    known = [Path(one["path"]) for one in webui.call("/sdapi/v1/loras") if one["name"] == "rig_random"]
-    if not known or not known[0].is_file():
-        pytest.skip("the WebUI has no LoRA rig_random on this machine")
-    made = Files(known[0])
-    for epoch in range(1, EPOCHS + 1):
-        made.write(made[epoch], epoch / EPOCHS, epoch)
-    made.write(made.name, 1.0, EPOCHS)
-    webui.call("/sdapi/v1/refresh-loras", {})
-    yield made
-    for path in made.folder.glob(f"{made.name}*"):
-        path.unlink()
-    webui.call("/sdapi/v1/refresh-loras", {})
+    with trained(webui, EPOCHS) as made:
+        yield made
 
 
 def make(
@@ -82,16 +94,18 @@ def picture(folder: Path, row: dict[str, Any]) -> Image.Image:
 def test_ten_epochs_by_three_weights_by_two_prompts(webui: WebUI, files: Files) -> None:
     """Stopped in the middle and continued; then each kind of cell against a direct job of the WebUI."""
 
+    finished = threading.Event()
+
     def stop() -> None:
-        for _ in range(1200):
+        while not finished.wait(0.02):
             if webui.call("/sdapi/v1/progress?skip_current_image=true")["state"]["job_no"] >= 20:
                 webui.call("/sdapi/v1/interrupt", {})
                 return
-            time.sleep(0.02)
 
     pressing = threading.Thread(target=stop)
     pressing.start()
     folder, manifest = make(webui, files)
+    finished.set()
     pressing.join()
     before = [row for row in manifest["cells"] if row["state"] == "done"]
     assert len(manifest["cells"]) == 62 and 0 < len(before) < 62

@@ -11,7 +11,7 @@ import pytest
 
 from tests.webui.client import WebUI
 from tests.webui.conftest import ADDRESS
-from tests.webui.test_epoch_grid import Files
+from tests.webui.test_epoch_grid import Files, trained
 
 FORM = "#lora_loop_grid_txt2img_"
 PATIENCE = 120_000
@@ -21,19 +21,8 @@ PICTURES = os.environ.get("LORA_LOOP_SCREENSHOTS", "")
 
 @pytest.fixture(scope="module")
 def run(webui: WebUI) -> Iterator[Files]:
-    """Three epochs, the last one also under the run's name."""
-    known = [Path(one["path"]) for one in webui.call("/sdapi/v1/loras") if one["name"] == "rig_random"]
-    if not known or not known[0].is_file():
-        pytest.skip("the WebUI has no LoRA rig_random on this machine")
-    made = Files(known[0])
-    for epoch in (1, 2, 3):
-        made.write(made[epoch], epoch / 3, epoch)
-    made.write(made.name, 1.0, 3)
-    webui.call("/sdapi/v1/refresh-loras", {})
-    yield made
-    for path in made.folder.glob(f"{made.name}*"):
-        path.unlink()
-    webui.call("/sdapi/v1/refresh-loras", {})
+    with trained(webui, 3) as made:
+        yield made
 
 
 def opened(browser: Any, theme: str = "light") -> Any:

@@ -17,6 +17,8 @@ from tests.webui.client import SCRIPT, Made, Refused, WebUI, picture, same
 
 TEMPLATE = "a photo of a {red|blue|green|pink} {dog|cat|robot}"
 BESIDE = "lora_loop_dynamic_prompts"
+SETTLED = 8_000
+"""Milliseconds in which Forge's and Neo's presets set their fields."""
 ARGUMENTS = ("is_enabled", "is_combinatorial", "combinatorial_batches", "is_magic_prompt", "is_feeling_lucky",
              "is_attention_grabber", "min_attention", "max_attention", "magic_prompt_length", "magic_temp_value",
              "use_fixed_seed", "unlink_seed_from_prompt", "disable_negative_prompt", "enable_jinja_templates",
@@ -215,3 +217,31 @@ def test_pictures_to_begin_with(beside: Beside) -> None:
     assert len(made.images) == 2
     for number, (image, text) in enumerate(zip(made.images, made.texts, strict=True)):
         assert same(image, beside.alone(text, "img2img", init_images=[start[number]]).images[0])
+
+
+def test_the_page(beside: Beside, browser: Any) -> None:
+    """Generate in the page, with whatever other extensions have put into it, as installed."""
+    page = browser.new_page(viewport={"width": 1400, "height": 1000})
+    page.set_default_timeout(120_000)
+    thrown: list[str] = []
+    page.on("pageerror", lambda error: thrown.append(str(error)))
+    page.route(re.compile(r"^https?://(?!127\.0\.0\.1|localhost)"), lambda route: route.abort())
+    page.goto(beside.webui.address, wait_until="domcontentloaded")
+    page.wait_for_function(
+        "document.querySelector('#txt2img_prompt textarea') && window.loraLoop && loraLoop.boxes.length >= 4"
+    )
+    page.wait_for_timeout(SETTLED)
+    for name, value in (("width", "64"), ("height", "64"), ("steps", "2")):
+        page.fill(f"#txt2img_{name} input[type=number]", value)
+        page.press(f"#txt2img_{name} input[type=number]", "Tab")
+    page.click("#lora_loop_txt2img_accordion .label-wrap")
+    page.fill("#txt2img_prompt textarea", "a {red|red} cat, moody")
+    page.wait_for_selector("#lora_loop_txt2img_beside:has-text('Dynamic Prompts is here too')")
+    page.wait_for_selector("#lora_loop_txt2img_preview:has-text('a red cat, moody')")
+    page.click("#txt2img_generate")
+    page.wait_for_selector("#html_info_txt2img:has-text('Prompt choices')")
+    said = page.inner_text("#html_info_txt2img")
+    assert said.startswith("a red cat, moody") and "Prompt template: " in said
+    assert page.locator("#txt2img_gallery img").count()
+    page.close()
+    assert not [error for error in thrown if "loraloop" in error.lower() or "lora_loop" in error.lower()], thrown

@@ -112,8 +112,7 @@ class Desk:
     def roots(self) -> tuple[Path, ...]:
         """Where paths from the page may lead: see `places.roots`, and where the WebUI keeps its models."""
         models = {Path(entry.path).parent for entry in self._bases() if entry.path}
-        lora = [self.host.lora_folder] if self.host.lora_folder else []
-        return (*places.roots(self.host), *lora, *sorted(models))
+        return (*places.roots(self.host), *self.host.lora_folders, *sorted(models))
 
     # What there is ---------------------------------------------------------------------------------------------------
 

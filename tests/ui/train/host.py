@@ -21,8 +21,13 @@ class Folders:
         self.data_folder = folder
         self.base = base
         self.lora_folder: Path | None = None
+        self.more_lora_folders: tuple[Path, ...] = ()
         self.shared = False
         self.flags: dict[str, Any] = {}
+
+    @property
+    def lora_folders(self) -> tuple[Path, ...]:
+        return (*((self.lora_folder,) if self.lora_folder else ()), *self.more_lora_folders)
 
     def catalogue(self) -> Catalogue:
         return Catalogue({CHECKPOINT: (Entry(self.base.name, (), str(self.base)),) if self.base else ()})

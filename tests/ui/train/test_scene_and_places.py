@@ -15,7 +15,7 @@ from lib_lora_train.ui.train import places, scene
 from lib_lora_train.ui.train.desk import Desk
 from lib_lora_train.ui.train.scene import Scene
 from tests.runs import Workshop
-from tests.ui.train.host import Folders, desk_in
+from tests.ui.train.host import Folders, answers, desk_in
 
 
 def test_good_news_is_over_when_the_state_changes_and_bad_news_stays(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -99,6 +99,20 @@ def test_a_stopped_run_s_file_is_put_into_the_lora_folder_when_it_is_asked_for(
     assert not desk.host.lora_folder.exists()
     assert file in desk.take(job, file)
     assert sorted(path.name for path in desk.host.lora_folder.iterdir()) == ["cat-step00000002.json", file]
+
+
+def test_neo_11_every_lora_folder_may_be_named_and_the_first_gets_the_files(workshop: Workshop, tmp_path: Path) -> None:
+    desk = desk_in(tmp_path / "webui", workshop.base)
+    assert isinstance(desk.host, Folders)
+    first, second = tmp_path / "Lora", tmp_path / "more"
+    desk.host.lora_folder, desk.host.more_lora_folders = first, (second,)
+    assert {first, second} < set(desk.roots())
+    second.mkdir()
+    file = second / "before.safetensors"
+    file.write_bytes(b"weights")
+    assert places.inside(str(file), desk.roots(), "network.start") == file
+    found = desk.runs(answers(workshop.base.name, desk.home))
+    assert [variant.config.save.copy_to for variant in found.variants] == [str(first)]
 
 
 def test_a_preset_answers_what_it_is_for() -> None:
