@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -105,7 +106,8 @@ def answered(scope: Message, answer: list[Message]) -> list[Message]:
     async def receive() -> Message:
         return {"type": "http.request"}
 
-    asyncio.run(Guard(app, Rule())(scope, receive, send))
+    with ThreadPoolExecutor(1) as apart:  # the browser of other tests keeps a loop running in this thread
+        apart.submit(asyncio.run, Guard(app, Rule())(scope, receive, send)).result()
     return sent
 
 
