@@ -13,8 +13,6 @@ from lib_lora_train.grid.scores import cosine
 from lib_lora_train.standalone.features import FolderScorer
 from lib_lora_train.train.base.tokenizer import PACKAGED
 
-pytestmark = pytest.mark.torch
-
 SIDE = 32
 
 

@@ -15,8 +15,6 @@ from lib_lora_train.grid.scores import cosine
 from lib_lora_train.standalone.judging import JudgeScorer, judge_in
 from tests.grid.files import write_lora
 
-pytestmark = pytest.mark.torch
-
 
 @pytest.fixture(scope="module")
 def judge(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -25,8 +25,6 @@ from lib_lora_train.train.sections import BaseConfig
 from lib_lora_train.train.step import Inputs
 from tests.runs import Workshop
 
-pytestmark = pytest.mark.torch
-
 NUMBERS = ("one", "two", "three", "four", "five", "six", "seven")
 
 

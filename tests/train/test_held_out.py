@@ -28,8 +28,6 @@ from lib_lora_train.train.setup import attach, start_from
 from tests.runs import Workshop, draw_photo, events, outputs, run
 from tests.train.test_resume import data_of
 
-pytestmark = pytest.mark.torch
-
 TWO = "dataset.held_out=2"
 SETTINGS = (TWO, "loop.epochs=3", "adapter.dropout=0.5", "adapter.module_dropout=0.3")
 

@@ -19,8 +19,6 @@ from lib_lora_train.train.base.signatures import REFUSALS, family_of
 from lib_lora_train.train.errors import BaseError
 from lib_lora_train.train.sections import BaseConfig
 
-pytestmark = pytest.mark.torch
-
 UNET = "model.diffusion_model."
 SIZES = {"F32": 4, "F16": 2, "BF16": 2, "F8_E4M3": 1, "U8": 1, "I64": 8}
 
