@@ -62,7 +62,7 @@ class Tab:
         build = page.locator(PART.format("build") + " [data-act=build]")
         if build.count() and build.is_visible():
             build.click()
-            page.wait_for_function("!document.querySelector('#lora_loop_train_build')?.innerText.trim()", timeout=BUILT)
+            page.wait_for_selector(PART.format("build") + " .lora-loop-ready", timeout=BUILT)
         return tab
 
     def look(self) -> None:
