@@ -13,7 +13,7 @@ from lib_lora_train.keywords.catalogue import CHECKPOINT, Catalogue
 from lib_lora_train.keywords.check import Value
 from lib_lora_train.keywords.errors import KeywordError
 from lib_lora_train.keywords.table import BY_NAME
-from lib_lora_train.train.base.signatures import family_of
+from lib_lora_train.train.base.signatures import NEO_FAMILIES, family_of
 
 _NONE_AT_ALL: Mapping[str, str] = {
     "lora": "is a LoRA, not a checkpoint; put it into the LoRA folder and write <lora:{stem}:1>",
@@ -46,15 +46,7 @@ _WORDS: Mapping[str, str] = {
     "sdxl_refiner": "SDXL's refiner",
     "sd3": "an SD 3 model",
     "flux": "a Flux model",
-    "chroma": "a Chroma model",
-    "flux2": "a FLUX.2 model",
-    "lumina": "a Lumina 2 model",
-    "zimage": "a Z-Image model",
-    "qwen": "a Qwen-Image model",
-    "wan": "a Wan model",
-    "anima": "an Anima model",
-    "ernie": "an ERNIE-Image model",
-    "krea": "a Krea 2 model",
+    **NEO_FAMILIES,
     "unet": "a U-Net alone",
 }
 _SHARED_LATENTS: Mapping[str, str] = {

@@ -11,7 +11,7 @@ VAE_PREFIX = "first_stage_model."
 TEXT_PREFIXES = ("cond_stage_model.transformer.text_model.", "cond_stage_model.transformer.")
 
 _CHOOSE = "choose an SD 1.x checkpoint"
-_LATER = {
+NEO_FAMILIES = {
     "chroma": "a Chroma model",
     "flux2": "a FLUX.2 model",
     "lumina": "a Lumina 2 model",
@@ -22,6 +22,7 @@ _LATER = {
     "ernie": "an ERNIE-Image model",
     "krea": "a Krea 2 model",
 }
+"""Families that only Forge Neo draws with, in words."""
 REFUSALS = {
     "sd2": f"is an SD 2.x model, which is not supported yet by this version; {_CHOOSE}",
     "sdxl": f"is an SDXL model, which is not supported yet by this version; {_CHOOSE}",
@@ -30,7 +31,7 @@ REFUSALS = {
     "flux": f"is a Flux model, which is not supported by this version; {_CHOOSE}",
     **{
         family: f"is {words}, which Forge Neo can draw with and this trainer cannot train yet; {_CHOOSE}"
-        for family, words in _LATER.items()
+        for family, words in NEO_FAMILIES.items()
     },
     "svd": f"is a video model, which is not supported by this version; {_CHOOSE}",
     "lora": "is a LoRA, not a checkpoint; choose the checkpoint here, and the LoRA under 'start from' to go on from it",
